@@ -1,0 +1,125 @@
+"""The flows that start from files: `process-manifest` and `process-video`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.logging import get_run_logger
+from prefect.states import State
+
+from flows.run import Scope, due_jobs, process
+from flows.shard import StageName
+from tracker_core.ingest.jobs import ingest, scope_of
+from tracker_core.ingest.manifest import Manifest, open_manifest
+from tracker_core.settings import load_settings
+from tracker_core.store.catalog import Catalog
+
+
+@flow(name="process-manifest", flow_run_name="{manifest}", persist_result=False)
+def process_manifest(
+    manifest: str,
+    limit: int | None = None,
+    force_stage: StageName | None = None,
+    retry_failed: bool = False,
+    root: str | None = None,
+    columns: dict[str, str] | None = None,
+    strict: bool = False,
+    overrides: dict[str, Any] | None = None,
+) -> State[Any]:
+    """Process every video of a manifest that is due.
+
+    Args:
+        manifest: a CSV of any kind, a folder, a glob or a URL.
+        limit: process at most so many videos.
+        force_stage: run this stage and those after it, even where their output exists.
+        retry_failed: also process videos that have failed for good with these settings.
+        root: the folder that relative paths start from; by default the manifest's own.
+        columns: role (word, path, start, end) to column, where they are not recognised.
+        strict: stop at the first row that cannot be used.
+        overrides: settings above those of the environment, e.g. {"target_fps": "source"}.
+    """
+    rows = open_manifest(
+        manifest, root=Path(root) if root else None, columns=columns, strict=strict
+    )
+    return _process_rows(rows, manifest, limit, force_stage, retry_failed, overrides or {})
+
+
+@flow(name="process-video", flow_run_name="{video}", persist_result=False)
+def process_video(
+    video: str,
+    force_stage: StageName | None = None,
+    retry_failed: bool = False,
+    overrides: dict[str, Any] | None = None,
+) -> State[Any]:
+    """Process one video file (or a folder or glob of them); the file's name is its word.
+
+    Args:
+        video: path or URL.
+        force_stage: run this stage and those after it, even where their output exists.
+        retry_failed: also when it has failed for good with these settings.
+        overrides: settings above those of the environment.
+    """
+    return _process_rows(
+        open_manifest(video), video, None, force_stage, retry_failed, overrides or {}
+    )
+
+
+@flow(name="retrack", persist_result=False)
+def retrack(limit: int | None = None, overrides: dict[str, Any] | None = None) -> State[Any]:
+    """Process what of the whole catalog is due under today's models and settings.
+
+    After a model upgrade that is every video: its early stages are found done, and tracking and
+    what follows run.
+
+    Args:
+        limit: process at most so many videos.
+        overrides: settings above those of the environment.
+    """
+    settings = load_settings(overrides)
+    catalog = Catalog(settings.database).open()
+    scope = Scope(None, "the catalog")
+    jobs = due_jobs(scope, settings, catalog, limit=limit)
+    return process(jobs, scope, settings, catalog, overrides or {})
+
+
+@flow(name="export", persist_result=False)
+def export(
+    word: str | None = None, video: str | None = None, overrides: dict[str, Any] | None = None
+) -> State[Any]:
+    """Write the export packages of done videos anew.
+
+    Args:
+        word: of this word only.
+        video: of this video only (id, file name or path).
+        overrides: settings above those of the environment, e.g. {"export_fps": "30"}.
+    """
+    settings = load_settings(overrides)
+    catalog = Catalog(settings.database).open()
+    scope = Scope(None, "export")
+    jobs = catalog.done_jobs(word, video)
+    return process(jobs, scope, settings, catalog, overrides or {}, force_stage="export")
+
+
+def _process_rows(
+    rows: Manifest,
+    name: str,
+    limit: int | None,
+    force_stage: StageName | None,
+    retry_failed: bool,
+    overrides: dict[str, Any],
+) -> State[Any]:
+    logger = get_run_logger()
+    settings = load_settings(overrides)
+    catalog = Catalog(settings.database).open()
+    logger.info(rows.recognised.describe())
+    ingested = ingest(rows, scope_of(rows, name), name, catalog)
+    for problem in ingested.problems:
+        logger.warning("line %d skipped: %s", problem.line, problem.message)
+    scope = Scope(ingested.scope, name)
+    jobs = due_jobs(
+        scope, settings, catalog,
+        force=force_stage is not None, retry_failed=retry_failed, limit=limit,
+    )  # fmt: skip
+    return process(jobs, scope, settings, catalog, overrides, force_stage)

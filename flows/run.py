@@ -1,0 +1,176 @@
+"""What every door leads to: jobs of the catalog, handed out in shards until each has an outcome."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.deployments import run_deployment
+from prefect.states import Completed, State
+
+from flows.shard import ShardItem, StageName, process_shard, shards_of
+from tasks.stages import sweep_scratch
+from tracker_core.pipeline import pipeline_fingerprint
+from tracker_core.settings import Settings
+from tracker_core.store.artifacts import ArtifactStore
+from tracker_core.store.catalog import Catalog, DueJob
+from tracker_core.store.schema import Run
+from tracker_core.tracking.models import ModelStore
+from tracker_core.tracking.registry import provider
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Videos that belong together for a run.
+
+    Attributes:
+        id: what their rows carry; None: the whole catalog.
+        name: for people.
+    """
+
+    id: str | None
+    name: str
+
+
+def due_jobs(
+    scope: Scope,
+    settings: Settings,
+    catalog: Catalog,
+    *,
+    force: bool = False,
+    retry_failed: bool = False,
+    limit: int | None = None,
+) -> Iterator[DueJob]:
+    """What of a scope is to be done, after what is called done has been found to be there.
+
+    Raises ModelError or SettingsError: better before the first video than at each.
+    """
+    models = ModelStore(settings.models_dir)
+    provider(settings.tracking_provider, models)
+    models.check()
+    store = ArtifactStore(settings.artifacts, settings.cache)
+    pipeline = pipeline_fingerprint(settings)
+    catalog.release_dead()
+    store.sweep()
+    sweep_scratch(settings.cache)
+    catalog.requeue(_gone(scope, pipeline, catalog, store))
+    return catalog.due(scope.id, pipeline, force=force, retry_failed=retry_failed, limit=limit)
+
+
+def process(
+    jobs: Iterator[DueJob],
+    scope: Scope,
+    settings: Settings,
+    catalog: Catalog,
+    overrides: Mapping[str, Any],
+    force_stage: StageName | None = None,
+) -> State[Any]:
+    """Process jobs in shards; call it within a flow.
+
+    Args:
+        jobs: what is to be done, those of equal content one after the other.
+        scope: what they belong to.
+        settings: of the run.
+        catalog: that holds them.
+        overrides: what of the settings is not from the environment; shards elsewhere get them.
+        force_stage: run this stage and those after it, even where their output exists.
+
+    Returns the flow's final state: ``Completed``, named ``CompletedWithErrors`` where a video of
+    the scope is not done, with the counts in its message and its data.
+    """
+    started = time.monotonic()
+    run = catalog.start_run(scope.id, scope.name, pipeline_fingerprint(settings))
+    for number, items in enumerate(shards_of(_items(jobs), settings.shard_size), start=1):
+        catalog.add_to_run(run.id, due=sum(len(item.job_ids) for item in items))
+        name = f"{Path(scope.name).name} {number}"
+        if settings.shard_deployment is None:
+            process_shard(name, run.id, list(items), force_stage, dict(overrides))
+            continue
+        run_deployment(
+            settings.shard_deployment,
+            parameters={
+                "name": name,
+                "run_id": str(run.id),
+                "items": [item.model_dump(mode="json") for item in items],
+                "force_stage": force_stage,
+                "overrides": dict(overrides),
+            },
+            timeout=0,
+            # Prefect gives back the old run for an old key: the run's id makes it new.
+            idempotency_key=f"{run.id}-{number}",
+        )
+    if settings.shard_deployment is not None:
+        _wait_for_others(run, catalog)
+    run = catalog.end_run(run.id, round(time.monotonic() - started, 3))
+    return _report(run, scope, catalog)
+
+
+def _gone(scope: Scope, pipeline: str, catalog: Catalog, store: ArtifactStore) -> list[Any]:
+    """Jobs that the catalog calls done but whose track or package is not there any more."""
+    published = store.listing("tracks")
+    return [
+        job_id
+        for job_id, path, size, package in catalog.done_outputs(scope.id, pipeline)
+        if published.get(path) != size or package is None or not Path(package).is_dir()
+    ]
+
+
+def _items(jobs: Iterator[DueJob]) -> Iterator[ShardItem]:
+    for _, group in groupby(jobs, key=lambda job: job.content or job.job_id):
+        members = list(group)
+        yield ShardItem(title=members[0].title, job_ids=[job.job_id for job in members])
+
+
+def _wait_for_others(run: Run, catalog: Catalog, poll_s: float = 2.0) -> None:
+    """Wait until every due job of a run that other machines carry out has an outcome."""
+    while True:
+        now = catalog.run(run.id)
+        if now.done + now.failed + now.taken >= now.due:
+            return
+        time.sleep(poll_s)
+
+
+def _report(run: Run, scope: Scope, catalog: Catalog) -> State[Any]:
+    counts = catalog.counts(scope.id)
+    failures = catalog.failures(scope.id, limit=1000)
+    if failures:
+        create_table_artifact(
+            key="failures",
+            table=[
+                {"line": f.line, "word": f.word, "path": f.path, "code": f.code, "what": f.message}
+                for f in failures
+            ],
+            description=f"Videos of {scope.name} that are not done",
+        )
+    create_markdown_artifact(
+        key="quality",
+        markdown=_quality_summary(catalog, scope),
+        description=f"Quality of the tracks of {scope.name}",
+    )
+    message = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    message += (
+        f"; {run.stages_executed} stages executed, {run.stages_cached} cached, {run.seconds:.1f} s"
+    )
+    failed = counts.get("failed", 0) + counts.get("missing_file", 0)
+    return Completed(
+        name="CompletedWithErrors" if failed else "Completed",
+        message=message,
+        data={"run_id": str(run.id), "jobs": counts, "failures": failed},
+    )
+
+
+def _quality_summary(catalog: Catalog, scope: Scope) -> str:
+    """Markdown: how the scores spread, the commonest issues, the lowest scores."""
+    spread, issues, lowest = catalog.quality(scope.id)
+    lines = [f"# Quality of {scope.name}", "", "| score | videos |", "|---|---|"]
+    lines += [f"| {low / 10:.1f} to {low / 10 + 0.1:.1f} | {n} |" for low, n in spread]
+    lines += ["", "| issue | videos |", "|---|---|"]
+    lines += [f"| {issue} | {n} |" for issue, n in issues] or ["| none | |"]
+    lines += ["", "| lowest scores | score |", "|---|---|"]
+    lines += [f"| {word} ({filename}) | {score:.3f} |" for word, filename, score in lowest]
+    return "\n".join(lines)

@@ -1,0 +1,168 @@
+"""One video from its claim to its outcome: a task whose children are the eight stage tasks."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.stages import StageCounts, run_stages
+from tracker_core.errors import CannotRun, MissingFile, Unexpected, VideoError
+from tracker_core.export.install import install_package
+from tracker_core.ingest.fetch import fetch, fingerprint
+from tracker_core.settings import Settings
+from tracker_core.stages import Subject
+from tracker_core.store.artifacts import ArtifactStore, StageRecord
+from tracker_core.store.catalog import Catalog
+from tracker_core.store.schema import Run, Status, Track, Video
+
+logger = logging.getLogger("tracker.video")
+
+
+@task(
+    name="video",
+    task_run_name="{title}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def process_videos(
+    title: str,  # noqa: ARG001 - the task run's name
+    job_ids: Sequence[UUID],
+    run: Run,
+    settings: Settings,
+    catalog: Catalog,
+    store: ArtifactStore,
+    forced: frozenset[str],
+) -> dict[str, int]:
+    """Process the jobs of one content, one after the other; outcome -> how many.
+
+    All jobs but the first find the stages that depend on the content alone done. A failure is
+    written into the catalog, not raised: one bad file never costs another.
+    """
+    outcomes: dict[str, int] = {}
+    for job_id in job_ids:
+        outcome = _process(job_id, run, settings, catalog, store, forced)
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+        forced = forced & {"persist", "export"}  # the content's own stages were just redone
+    return outcomes
+
+
+def _process(
+    job_id: UUID,
+    run: Run,
+    settings: Settings,
+    catalog: Catalog,
+    store: ArtifactStore,
+    forced: frozenset[str],
+) -> str:
+    video = catalog.claim(job_id, run, settings.lease_s)
+    if video is None:
+        catalog.add_to_run(run.id, taken=1)
+        return "taken"
+    counts = StageCounts()
+    content = video.sha256
+    try:
+        source, content = _source(video, settings, catalog)
+        subject = Subject(
+            video_id=str(video.id),
+            word=video.word,
+            filename=video.filename,
+            start_s=video.start_s,
+            end_s=video.end_s,
+            start_frame=video.start_frame,
+            end_frame=video.end_frame,
+        )
+        records = run_stages(source, content, subject, settings, store, forced, counts)
+        _finish(job_id, run, video, content, records, settings, catalog, store)
+    except CannotRun:
+        catalog.give_back(job_id)
+        raise
+    except Exception as error:  # every surprise ends as one video's named failure
+        failure = error if isinstance(error, VideoError) else _unexpected(error)
+        logger.warning("%s (%s): %s: %s", video.word, video.filename, failure.code, failure)
+        for path in catalog.fail(job_id, run, failure, content):
+            store.remove(path)
+        return Status.MISSING_FILE if isinstance(failure, MissingFile) else Status.FAILED
+    finally:
+        catalog.add_to_run(run.id, stages_executed=counts.executed, stages_cached=counts.cached)
+    return Status.DONE
+
+
+def _unexpected(error: Exception) -> Unexpected:
+    logger.error("unexpected", exc_info=error)
+    return Unexpected(
+        f"{type(error).__name__}: {error}. This is a bug or a surprise; the log has its traceback"
+    )
+
+
+def _source(video: Video, settings: Settings, catalog: Catalog) -> tuple[Path, str]:
+    """The local file and the sha256 of its bytes; fetched first where the video is remote."""
+    source = Path(video.local_path)
+    if video.remote_url is not None and not source.is_file():
+        source = fetch(video.remote_url, settings.cache)
+        found = fingerprint(source)
+        catalog.set_content(video.id, found.sha256, found.sha1, found.size)
+        return source, found.sha256
+    try:
+        stat = source.stat()
+    except OSError as error:
+        raise MissingFile(f"{source} is not there: {error.strerror or error}") from None
+    if video.sha256 is None or (stat.st_size, stat.st_mtime_ns) != (video.size_bytes, video.mtime_ns):
+        # Changed since the ingest: the key must name the bytes that are read now.
+        found = fingerprint(source)
+        catalog.set_content(video.id, found.sha256, found.sha1, found.size)
+        return source, found.sha256
+    return source, video.sha256
+
+
+def _finish(
+    job_id: UUID,
+    run: Run,
+    video: Video,
+    content: str,
+    records: dict[str, StageRecord],
+    settings: Settings,
+    catalog: Catalog,
+    store: ArtifactStore,
+) -> None:
+    """Install the package, then write all of the outcome in one transaction."""
+    probe, normalize, quality, persist, export = (
+        records[name].facts for name in ("probe", "normalize", "score", "persist", "export")
+    )
+    published = next(iter(records["persist"].files.values()))
+    package = install_package(
+        {name: store.local(ref) for name, ref in records["export"].files.items()},
+        export["index_entry"],
+        settings.exports,
+    )
+    catalog.finish(
+        job_id,
+        run.id,
+        video={name: probe[name] for name in ("duration_s", "fps", "width", "height")},
+        job={
+            "quality_score": quality["score"],
+            "issues": json.dumps(quality["issues"]),
+            "frames": normalize["frames"],
+            "export_path": str(package),
+            "pipeline": run.pipeline,
+            "content": content,
+            "retryable": False,
+        },
+        track=Track(
+            video_id=video.id,
+            provider=persist["provider"],
+            format_version=persist["format_version"],
+            data_path=published.path,
+            model_digest=persist["model_digest"],
+            content=content,
+            sha256=published.sha256,
+            size_bytes=published.size,
+            quality_score=quality["score"],
+            quality_signature=quality["signature"],
+        ),
+    )

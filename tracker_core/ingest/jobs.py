@@ -1,0 +1,159 @@
+"""Records of a manifest become videos and jobs of the catalog."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+from tracker_core.ingest.fetch import fingerprint
+from tracker_core.ingest.manifest import Record, RowProblem
+from tracker_core.store.catalog import Catalog
+from tracker_core.store.schema import Video
+
+T = TypeVar("T")
+
+# Names of videos are made in this namespace: the same video has the same id in every catalog.
+_NAMESPACE = UUID("6f1d3a52-54f5-4c0e-9a64-2f2d9f0c7a11")
+_BATCH = 1000
+
+
+@dataclass
+class Ingested:
+    """What became of a manifest.
+
+    Attributes:
+        scope: the id that its videos carry; the same for the same manifest, whoever ingests it.
+        videos: rows that name a video.
+        missing: of those, how many have no file.
+        problems: rows that were skipped.
+    """
+
+    scope: str
+    videos: int = 0
+    missing: int = 0
+    problems: list[RowProblem] = field(default_factory=list)
+
+
+def scope_of(rows: Iterable[Record | RowProblem], name: str) -> str:
+    """The scope of a manifest: the same for the same content under the same name.
+
+    So two runs of one manifest at the same time share it, and a row that was taken out is left
+    out of the next run.
+    """
+    sums = hashlib.sha256(name.encode())
+    for row in rows:
+        sums.update(repr(row).encode())
+    return sums.hexdigest()[:32]
+
+
+def video_id(record: Record) -> UUID:
+    """The id of a video: the same for the same word, place and segment."""
+    segment = (record.start_s, record.end_s, record.start_frame, record.end_frame)
+    text = f"{record.word}\0{record.location}"
+    return uuid.uuid5(_NAMESPACE, text if segment == (None,) * 4 else f"{text}\0{segment}")
+
+
+def ingest(
+    rows: Iterable[Record | RowProblem],
+    scope: str,
+    manifest: str,
+    catalog: Catalog,
+    progress: Callable[[int], None] = lambda _: None,
+    max_problems: int = 1000,
+) -> Ingested:
+    """Bring the catalog up to date with the rows, in batches, in bounded memory.
+
+    Each file's checksum is taken, unless its size and time are those the catalog knows. A file
+    that is not there makes its job ``missing_file``; one that has come back is due again.
+
+    Args:
+        rows: what the manifest holds.
+        scope: see `Ingested.scope`.
+        manifest: its name, for people.
+        catalog: what is brought up to date.
+        progress: is told the number of rows after each batch.
+        max_problems: as many are kept to be shown; all are counted.
+    """
+    result = Ingested(scope)
+    with ThreadPoolExecutor() as threads:
+        for batch in _batches(rows, _BATCH):
+            result.problems.extend(row for row in batch if isinstance(row, RowProblem))
+            records = {
+                video_id(r): r
+                for r in batch
+                if isinstance(r, Record)
+            }
+            known = catalog.known_files(list(records))
+            files = threads.map(lambda i: _look(records[i], known.get(i)), records)  # noqa: B023
+            missing: dict[UUID, str] = {}
+            columns: list[dict[str, Any]] = []
+            for (row_id, record), file in zip(records.items(), files, strict=True):
+                if isinstance(file, str):
+                    missing[row_id] = file
+                    file = _NO_FILE  # noqa: PLW2901
+                columns.append(_columns(row_id, record, scope, manifest, file))
+            catalog.upsert_videos(columns, missing)
+            result.videos += len(records)
+            result.missing += len(missing)
+            progress(result.videos)
+    del result.problems[max_problems:]
+    return result
+
+
+_NO_FILE: dict[str, Any] = {"sha1": None, "sha256": None, "size_bytes": None, "mtime_ns": None}
+
+
+def _columns(
+    row_id: UUID, record: Record, scope: str, manifest: str, file: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "id": row_id,
+        "word": record.word,
+        "filename": record.filename,
+        "remote_url": record.remote_url,
+        "local_path": record.location,
+        "start_s": record.start_s,
+        "end_s": record.end_s,
+        "start_frame": record.start_frame,
+        "end_frame": record.end_frame,
+        "manifest": manifest,
+        "line": record.line,
+        "scope": scope,
+        **file,
+    }
+
+
+def _look(record: Record, known: Video | None) -> dict[str, Any] | str:
+    """Size, time and checksums of the record's file; a sentence where it cannot be read."""
+    if record.location == record.remote_url:
+        # Its bytes are looked at when it is fetched.
+        names = ("sha1", "sha256", "size_bytes", "mtime_ns")
+        return {name: getattr(known, name) for name in names} if known else _NO_FILE
+    path = Path(record.location)
+    try:
+        stat = path.stat()
+        seen = {"size_bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+        if known is not None and known.sha256 is not None and seen == {
+            name: getattr(known, name) for name in seen
+        }:
+            return {**seen, "sha1": known.sha1, "sha256": known.sha256}
+        sums = fingerprint(path)
+    except FileNotFoundError:
+        where = f"line {record.line}" if record.line else "the name"
+        return f"{path} is not there: check {where}, or give the folder that paths start from (--root)"
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        return f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
+    return {**seen, "sha1": sums.sha1, "sha256": sums.sha256}
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,92 @@
+"""Stages run in processes of their own, which a time limit can end and a crash cannot spread from.
+
+A corrupt file can hang a decoder or kill the process it runs in, and after a failed graph
+MediaPipe may never return. Such a process is killed and replaced; the video fails with a name.
+Processes are spawned, never forked: a fork of a process that has used MediaPipe hangs.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import threading
+from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+from pebble import ProcessExpired, ProcessPool
+
+from tracker_core.errors import TimedOut, VideoError, WorkerCrashed
+from tracker_core.pipeline import run_stage
+from tracker_core.stages import Facts, StageWork
+
+# A process is replaced after so many stages, so that nothing a library leaks can pile up.
+_STAGES_PER_PROCESS = 400
+
+_lock = threading.Lock()
+_pool: ProcessPool | None = None
+_pool_size = 0
+
+
+def run_isolated(name: str, work: StageWork, timeout_s: float, processes: int) -> Facts:
+    """Do one stage's work in another process.
+
+    Args:
+        name: of the stage.
+        work: what it is given.
+        timeout_s: seconds after which its process is killed.
+        processes: how many stages may run at a time.
+
+    Raises TimedOut, WorkerCrashed, or whatever VideoError the stage itself raises.
+    """
+    future = _processes(processes).schedule(run_stage, args=[name, work], timeout=timeout_s)
+    try:
+        facts: Facts = future.result()
+    except FutureTimeoutError:
+        raise TimedOut(
+            f"{name} was ended after {timeout_s:.0f} s: the file may be damaged, or the machine too "
+            "busy (STAGE_TIMEOUT_S, STAGE_TIMEOUT_PER_FRAME_S)"
+        ) from None
+    except (ProcessExpired, CancelledError) as error:
+        code = getattr(error, "exitcode", None)
+        raise WorkerCrashed(
+            f"the process of {name} died{'' if code is None else f' (exit code {code})'}: the file "
+            "may be damaged, or memory ran out"
+        ) from None
+    except VideoError:
+        raise
+    except MemoryError:
+        raise WorkerCrashed(f"{name} ran out of memory") from None
+    return facts
+
+
+def close() -> None:
+    """End all processes. The next stage starts new ones."""
+    global _pool  # noqa: PLW0603 - one pool per process
+    with _lock:
+        if _pool is not None:
+            _pool.stop()
+            _pool.join()
+            _pool = None
+
+
+def _processes(count: int) -> ProcessPool:
+    global _pool, _pool_size  # noqa: PLW0603
+    with _lock:
+        if _pool is None or not _pool.active or _pool_size != count:
+            _pool = ProcessPool(
+                max_workers=count,
+                max_tasks=_STAGES_PER_PROCESS,
+                initializer=_begin,
+                context=multiprocessing.get_context("spawn"),
+            )
+            _pool_size = count
+        return _pool
+
+
+def _begin(*_: Any) -> None:
+    """In a new process: leave Ctrl-C to the parent, and the other cores to the other processes."""
+    import cv2
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)

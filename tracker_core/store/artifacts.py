@@ -1,0 +1,174 @@
+"""The artifact store: what exists, under a key that says exactly what it was made from.
+
+A file appears under its name only when it is whole: it is written elsewhere, checksummed, and then
+renamed (or, in an object store, put in one request). The root is a local folder or any fsspec URL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from pydantic import BaseModel, ConfigDict
+
+from tracker_core.errors import SettingsError, StorageError
+from tracker_core.tracking.models import sha256_file
+
+_PARTS = ".parts"
+
+
+class ArtifactRef(BaseModel):
+    """One whole file in the store.
+
+    Attributes:
+        path: POSIX path relative to the store's root, so a store can be moved.
+        sha256: of its bytes.
+        size: in bytes.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    sha256: str
+    size: int
+
+
+class StageRecord(BaseModel):
+    """What one stage made of one input: the value that Prefect caches under the stage's key.
+
+    Attributes:
+        stage: name of the stage.
+        key: the stage key, see `tracker_core.pipeline.stage_key`.
+        files: file name -> where it lies.
+        facts: small results that later stages and the catalog read (JSON values).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: str
+    key: str
+    files: dict[str, ArtifactRef]
+    facts: dict[str, Any]
+
+
+class ArtifactStore:
+    """Files under a root folder or URL.
+
+    Raises SettingsError when the root cannot be opened, and StorageError (which is retryable) when
+    a file operation fails.
+    """
+
+    def __init__(self, root: str, cache: Path) -> None:
+        try:
+            self.fs, path = fsspec.url_to_fs(root)
+        except (ImportError, ValueError) as error:
+            raise SettingsError(f"ARTIFACT_URL={root!r} cannot be opened: {error}") from None
+        self.url = root
+        self.root = str(path).rstrip("/")
+        self.is_local = isinstance(self.fs, LocalFileSystem)
+        self._cache = cache / "artifacts"
+
+    def absolute(self, path: str) -> str:
+        """The store's own path of a relative one."""
+        return f"{self.root}/{path}"
+
+    def publish(self, source: Path, path: str) -> ArtifactRef:
+        """Move a local file into the store under a relative path, replacing what is there."""
+        ref = ArtifactRef(path=path, sha256=sha256_file(source), size=source.stat().st_size)
+        target = self.absolute(path)
+        try:
+            if self.is_local:
+                part = Path(self.root) / _PARTS / uuid.uuid4().hex
+                part.parent.mkdir(parents=True, exist_ok=True)
+                Path(target).parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(source, part)  # a copy where the scratch folder is on another disk
+                _sync(part)
+                part.replace(target)
+            else:
+                self.fs.put_file(str(source), target)
+                source.unlink()
+        except OSError as error:
+            raise StorageError(f"could not write {target}: {error}") from error
+        if not self.holds(ref):
+            raise StorageError(f"{target} was written but is not there whole; it will be retried")
+        return ref
+
+    def holds(self, ref: ArtifactRef, *, deep: bool = False) -> bool:
+        """Whether the file exists with its size; ``deep`` reads it and compares the sha256."""
+        target = self.absolute(ref.path)
+        try:
+            info = self.fs.info(target)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StorageError(f"could not look for {target}: {error}") from error
+        if info["type"] != "file" or info["size"] != ref.size:
+            return False
+        return not deep or hashlib.sha256(self.fs.cat_file(target)).hexdigest() == ref.sha256
+
+    def local(self, ref: ArtifactRef) -> Path:
+        """A local path to read: the file itself, or a verified copy in the cache."""
+        if self.is_local:
+            return Path(self.absolute(ref.path))
+        copy = self._cache.joinpath(*PurePosixPath(ref.path).parts)
+        if copy.is_file() and copy.stat().st_size == ref.size and sha256_file(copy) == ref.sha256:
+            return copy
+        part = copy.with_name(f"{uuid.uuid4().hex}.part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.fs.get_file(self.absolute(ref.path), str(part))
+        except OSError as error:
+            raise StorageError(f"could not read {self.absolute(ref.path)}: {error}") from error
+        if sha256_file(part) != ref.sha256:
+            part.unlink()
+            raise StorageError(f"{self.absolute(ref.path)} does not have its own checksum")
+        part.replace(copy)
+        return copy
+
+    def remove(self, path: str) -> None:
+        """Delete a file if it is there."""
+        try:
+            self.fs.rm_file(self.absolute(path))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StorageError(f"could not delete {self.absolute(path)}: {error}") from error
+
+    def listing(self, prefix: str) -> Mapping[str, int]:
+        """Relative path -> size of every file under a prefix, in one listing."""
+        top = self.absolute(prefix)
+        self.fs.invalidate_cache()
+        try:
+            found = self.fs.find(top, detail=True)
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise StorageError(f"could not list {top}: {error}") from error
+        base = self.fs._strip_protocol(self.root).rstrip("/") + "/"
+        return {name.removeprefix(base): info["size"] for name, info in found.items()}
+
+    def sweep(self, older_than_s: float = 24 * 3600) -> None:
+        """Delete half-written files that dead processes left behind."""
+        parts = Path(self.root) / _PARTS
+        if not self.is_local or not parts.is_dir():
+            return
+        for part in parts.iterdir():
+            if time.time() - part.stat().st_mtime > older_than_s:
+                part.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Bytes on disk before the name is: a power cut must not leave a whole name on half a file."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

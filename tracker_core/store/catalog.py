@@ -1,0 +1,626 @@
+"""The catalog: what is wanted and how it went. SQLite by default, Postgres by URL.
+
+Every change is one transaction; a failure of the moment (a lost connection, a busy database) is
+tried again a few times and then raised as StorageError.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+import random
+import re
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psutil
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import ColumnElement, String, and_, cast, event, func, or_, select, true, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlmodel import Session, col, create_engine
+
+from tracker_core.errors import CatalogError, StorageError, VideoError
+from tracker_core.store.schema import Job, Run, Status, Track, Video, now
+
+T = TypeVar("T")
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class DueJob:
+    """A job that has to run.
+
+    Attributes:
+        job_id: of the job.
+        content: sha256 of the video's bytes; None where they are still to be fetched.
+        title: word and file name, for people.
+    """
+
+    job_id: UUID
+    content: str | None
+    title: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A video that is not done, and why."""
+
+    word: str
+    path: str
+    code: str
+    message: str
+    line: int | None
+
+
+@cache
+def owner_name() -> str:
+    """``host:pid:start`` of this process: whose claims these are, and whether it still lives."""
+    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.0f}"
+
+
+def owner_is_dead(owner: str) -> bool:
+    """Whether a claim's owner was a process of this machine that no longer runs."""
+    host, _, rest = owner.rpartition(":")
+    host, _, pid = host.rpartition(":")
+    if host != socket.gethostname():
+        return False
+    try:
+        return abs(psutil.Process(int(pid)).create_time() - float(rest)) > 2
+    except (psutil.NoSuchProcess, ValueError):
+        return True
+
+
+class Catalog:
+    """The database of videos, jobs, tracks and runs.
+
+    Raises CatalogError when it cannot be reached or its schema is another version's.
+    """
+
+    def __init__(self, url: str) -> None:
+        if url.startswith("sqlite:///"):
+            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.engine = create_engine(url, pool_pre_ping=True)
+        except (SQLAlchemyError, ImportError) as error:
+            raise CatalogError(f"DATABASE_URL cannot be used: {error}") from None
+        if self.engine.dialect.name == "sqlite":
+            event.listen(self.engine, "connect", _set_up_sqlite)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+    # schema
+
+    def create(self) -> str:
+        """Create the tables or bring them up to date; returns the schema's revision."""
+        with self.engine.begin() as connection:
+            config = Config()
+            config.set_main_option("script_location", str(_MIGRATIONS))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        return _head()
+
+    def open(self) -> Catalog:
+        """Check the schema, creating it in an empty database; returns self."""
+        try:
+            with self.engine.connect() as connection:
+                revision = MigrationContext.configure(connection).get_current_revision()
+                has_tables = self.engine.dialect.has_table(connection, "videos")
+        except DBAPIError as error:
+            reason = str(error.orig).strip().splitlines()[0]
+            where = self.engine.url.render_as_string(hide_password=True)
+            raise CatalogError(
+                f"the catalog {where} cannot be reached: {reason}. Check DATABASE_URL"
+            ) from None
+        if revision is None and not has_tables:
+            self.create()
+        elif revision != _head():
+            raise CatalogError(
+                f"the catalog's schema is {revision or 'unknown'}, this version needs {_head()}: "
+                "run `tracker init-db`"
+            )
+        return self
+
+    # ingest
+
+    def known_files(self, ids: Sequence[UUID]) -> dict[UUID, Video]:
+        """The videos among ``ids`` that are catalogued."""
+        with Session(self.engine) as session:
+            found = session.exec(select(Video).where(col(Video.id).in_(ids)))  # type: ignore[call-overload]
+            return {row[0].id: row[0] for row in found}
+
+    def upsert_videos(self, rows: Sequence[Mapping[str, Any]], missing: Mapping[UUID, str]) -> None:
+        """Insert or update a batch of videos, with a queued job for each that has none.
+
+        Args:
+            rows: columns of `Video`; every row has the same ones.
+            missing: the videos whose file is not there -> a sentence about it.
+        """
+        if not rows:
+            return
+        columns = [name for name in rows[0] if name not in ("id", "created_at")]
+
+        def write() -> None:
+            with self.engine.begin() as connection:
+                videos = self._insert(Video).values([dict(row) for row in rows])
+                connection.execute(
+                    videos.on_conflict_do_update(
+                        index_elements=["id"],
+                        set_={name: videos.excluded[name] for name in columns},
+                    )
+                )
+                jobs = self._insert(Job).values(
+                    [_defaults(Job(video_id=row["id"])) for row in rows]
+                )
+                connection.execute(jobs.on_conflict_do_nothing(index_elements=["video_id"]))
+                for video_id, message in missing.items():
+                    connection.execute(
+                        update(Job)
+                        .where(col(Job.video_id) == video_id, ~self._is_held())
+                        .values(
+                            status=Status.MISSING_FILE, error=message, error_code="missing_file",
+                            finished_at=now(), lease_owner=None, lease_expires_at=None,
+                        )
+                    )  # fmt: skip
+
+        self._steadily(write)
+
+    # the queue
+
+    def release_dead(self) -> int:
+        """Give back the claims of this machine's dead processes; returns how many."""
+        with self.engine.connect() as connection:
+            owners = connection.execute(
+                select(Job.lease_owner).where(col(Job.lease_owner).is_not(None)).distinct()  # type: ignore[call-overload]
+            ).scalars()
+            dead = [owner for owner in owners if owner_is_dead(owner)]
+        if not dead:
+            return 0
+        return self._steadily(
+            lambda: self._execute(
+                update(Job)
+                .where(col(Job.lease_owner).in_(dead))
+                .values(status=Status.QUEUED, lease_owner=None, lease_expires_at=None)
+            )
+        )
+
+    def due(
+        self, scope: str | None, pipeline: str, *, force: bool = False, retry_failed: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[DueJob]:  # fmt: skip
+        """Jobs of the scope that today's pipeline has not settled, in the manifest's order.
+
+        Jobs of equal content follow each other. Settled is what is done, or has failed for good,
+        with the same pipeline and the same bytes; and what another run holds at the moment.
+
+        Args:
+            scope: the ingest whose videos are meant; None: all.
+            pipeline: fingerprint of today's stages, parameters and models.
+            force: also what is done.
+            retry_failed: also what has failed for good.
+            limit: at most so many.
+        """
+        same = and_(
+            col(Job.pipeline) == pipeline,
+            func.coalesce(Video.sha256, "") == func.coalesce(Job.content, ""),
+        )
+        settled: ColumnElement[bool] = self._is_held()
+        if not force:
+            settled = or_(settled, and_(col(Job.status) == Status.DONE, same))
+        if not (retry_failed or force):
+            failed = and_(col(Job.status) == Status.FAILED, ~col(Job.retryable), same)
+            settled = or_(settled, failed)
+        group = func.coalesce(Video.sha256, cast(Video.id, String))
+        found = (
+            select(Job.id, Video.sha256, Video.word, Video.filename, Video.line)  # type: ignore[call-overload]
+            .add_columns(func.min(Video.line).over(partition_by=group).label("first"))
+            .join(Video, col(Video.id) == col(Job.video_id))
+            .where(_within(scope), ~settled)
+            .where(or_(col(Job.status) != Status.MISSING_FILE, col(Video.remote_url).is_not(None),
+                       col(Video.mtime_ns).is_not(None)))
+            .order_by("first", Video.sha256, Video.line)
+            .limit(limit)
+        )  # fmt: skip
+        with self.engine.connect().execution_options(yield_per=1000) as connection:
+            for job_id, content, word, filename, _, _ in connection.execute(found):
+                yield DueJob(job_id, content, f"{word} ({filename})")
+
+    def done_jobs(self, word: str | None, video: str | None) -> Iterator[DueJob]:
+        """Jobs that are done, of a word or of a video (id, file name or path), or all."""
+        found = (
+            select(Job.id, Video.sha256, Video.word, Video.filename)  # type: ignore[call-overload]
+            .join(Video, col(Video.id) == col(Job.video_id))
+            .where(col(Job.status) == Status.DONE)
+            .order_by(Video.sha256, Video.line)
+        )
+        if word is not None:
+            found = found.where(col(Video.word) == word)
+        if video is not None:
+            found = found.where(_is_called(video))
+        with self.engine.connect().execution_options(yield_per=1000) as connection:
+            for job_id, content, name, filename in connection.execute(found):
+                yield DueJob(job_id, content, f"{name} ({filename})")
+
+    def done_outputs(
+        self, scope: str | None, pipeline: str
+    ) -> Iterator[tuple[UUID, str, int, str | None]]:
+        """Job id, track path, track size and export path of what is done in the scope."""
+        found = (
+            select(Job.id, Track.data_path, Track.size_bytes, Job.export_path)  # type: ignore[call-overload]
+            .join(Video, col(Video.id) == col(Job.video_id))
+            .join(
+                Track,
+                and_(col(Track.video_id) == col(Video.id), col(Track.content) == col(Job.content)),
+            )
+            .where(_within(scope), col(Job.status) == Status.DONE)
+            .where(col(Job.pipeline) == pipeline)
+        )
+        with self.engine.connect().execution_options(yield_per=1000) as connection:
+            for job_id, path, size, export in connection.execute(found):
+                yield job_id, path, size, export
+
+    def requeue(self, job_ids: Sequence[UUID]) -> None:
+        """Make jobs due again, whatever they were."""
+        for start in range(0, len(job_ids), 500):
+            batch = job_ids[start : start + 500]
+            self._steadily(
+                lambda batch=batch: self._execute(
+                    update(Job)
+                    .where(col(Job.id).in_(batch), ~self._is_held())
+                    .values(status=Status.QUEUED)
+                )
+            )
+
+    def give_back(self, job_id: UUID) -> None:
+        """Queue a job again that this process holds and cannot go on with."""
+        self._steadily(
+            lambda: self._execute(
+                update(Job)
+                .where(col(Job.id) == job_id, col(Job.lease_owner) == owner_name())
+                .values(status=Status.QUEUED, lease_owner=None, lease_expires_at=None)
+            )
+        )
+
+    def claim(self, job_id: UUID, run: Run, lease_s: float) -> Video | None:
+        """Take a job for this process, in one atomic statement; None when it is not to be had.
+
+        It is not while another process holds it, nor once another has finished it with the same
+        pipeline since this run began.
+        """
+        settled_meanwhile = and_(
+            col(Job.status).in_([Status.DONE, Status.FAILED]),
+            col(Job.pipeline) == run.pipeline,
+            col(Job.finished_at) >= run.started_at,
+        )
+        statement = (
+            update(Job)
+            .where(col(Job.id) == job_id, ~self._is_held())
+            .where(~func.coalesce(settled_meanwhile, False))
+            .values(
+                status=Status.PROCESSING, started_at=now(), finished_at=None, error=None,
+                error_code=None, attempts=Job.attempts + 1, lease_owner=owner_name(),
+                lease_expires_at=time.time() + lease_s,
+            )
+            .returning(col(Job.video_id))
+        )  # fmt: skip
+
+        def take() -> Video | None:
+            with Session(self.engine) as session:
+                row = session.connection().execute(statement).first()
+                video = session.get(Video, row[0]) if row else None
+                session.commit()
+                if video is not None:
+                    session.refresh(video)
+                    session.expunge(video)
+                return video
+
+        return self._steadily(take)
+
+    def renew(self, lease_s: float) -> None:
+        """Prolong the leases of all that this process holds."""
+        self._steadily(
+            lambda: self._execute(
+                update(Job)
+                .where(col(Job.lease_owner) == owner_name(), col(Job.status) == Status.PROCESSING)
+                .values(lease_expires_at=time.time() + lease_s)
+            )
+        )
+
+    # outcomes
+
+    def finish(
+        self,
+        job_id: UUID,
+        run_id: UUID,
+        video: Mapping[str, Any],
+        job: Mapping[str, Any],
+        track: Track,
+    ) -> None:
+        """A job is done: video, job, track and run change together.
+
+        Args:
+            job_id: of the job.
+            run_id: of the run whose totals it adds to.
+            video: columns of the video that processing found (duration, size...).
+            job: columns of the job (frames, quality score, export path...).
+            track: the published track; it replaces the same version's row.
+        """
+
+        def write() -> None:
+            with self.engine.begin() as connection:
+                connection.execute(
+                    update(Video).where(col(Video.id) == track.video_id).values(**video)
+                )
+                row = _defaults(track)
+                statement = self._insert(Track).values(row)
+                connection.execute(
+                    statement.on_conflict_do_update(
+                        index_elements=["video_id", "provider", "model_digest"],
+                        set_={
+                            k: statement.excluded[k] for k in row if k not in ("id", "created_at")
+                        },
+                    )
+                )
+                connection.execute(
+                    update(Job)
+                    .where(col(Job.id) == job_id)
+                    .values(
+                        **job, status=Status.DONE, finished_at=now(), error=None, error_code=None, lease_owner=None, lease_expires_at=None,
+                    )
+                )  # fmt: skip
+                _count(connection, run_id, done=1)
+
+        self._steadily(write)
+
+    def fail(self, job_id: UUID, run: Run, error: VideoError, content: str | None) -> list[str]:
+        """A job has failed. Returns the data paths of tracks of other bytes, now withdrawn.
+
+        A track made from bytes that the video no longer has would pass as a track of this video.
+        """
+        status = Status.MISSING_FILE if error.code == "missing_file" else Status.FAILED
+
+        def write() -> list[str]:
+            with self.engine.begin() as connection:
+                video_id = connection.execute(
+                    update(Job)
+                    .where(col(Job.id) == job_id)
+                    .values(
+                        status=status, error=str(error), error_code=error.code,
+                        retryable=error.retryable, pipeline=run.pipeline, content=content,
+                        finished_at=now(), lease_owner=None, lease_expires_at=None,
+                        quality_score=None, frames=None, export_path=None, issues=None,
+                    )
+                    .returning(col(Job.video_id))
+                ).scalar_one()  # fmt: skip
+                _count(connection, run.id, failed=1)
+                if content is None:
+                    return []
+                stale = and_(col(Track.video_id) == video_id, col(Track.content) != content)
+                paths = connection.execute(select(Track.data_path).where(stale)).scalars().all()  # type: ignore[call-overload]
+                connection.execute(Track.__table__.delete().where(stale))  # type: ignore[attr-defined]
+                return list(paths)
+
+        return self._steadily(write)
+
+    def set_content(self, video_id: UUID, sha256: str, sha1: str, size: int) -> None:
+        """Note the bytes of a video that had to be fetched first."""
+        self._steadily(
+            lambda: self._execute(
+                update(Video)
+                .where(col(Video.id) == video_id)
+                .values(sha256=sha256, sha1=sha1, size_bytes=size)
+            )
+        )
+
+    # runs
+
+    def start_run(self, scope: str | None, manifest: str, pipeline: str) -> Run:
+        """A new row of the ledger."""
+        run = Run(scope=scope, manifest=manifest, pipeline=pipeline)
+
+        def write() -> None:
+            with self.engine.begin() as connection:
+                connection.execute(self._insert(Run).values(_defaults(run)))
+
+        self._steadily(write)
+        return run
+
+    def run(self, run_id: UUID) -> Run:
+        """One run as it stands. Raises KeyError."""
+        with Session(self.engine) as session:
+            found = session.get(Run, run_id)
+            if found is None:
+                raise KeyError(f"there is no run {run_id}")
+            session.expunge(found)
+            return found
+
+    def last_run(self, scope: str | None = None) -> Run | None:
+        """The run that began last, of one scope or of all."""
+        query = select(Run).order_by(col(Run.started_at).desc()).limit(1)
+        if scope is not None:
+            query = query.where(col(Run.scope) == scope)
+        with Session(self.engine) as session:
+            row = session.execute(query).scalar_one_or_none()
+            if row is not None:
+                session.expunge(row)
+            return row
+
+    def add_to_run(self, run_id: UUID, **counts: int) -> None:
+        """Add to a run's totals, atomically."""
+
+        def write() -> None:
+            with self.engine.begin() as connection:
+                _count(connection, run_id, **counts)
+
+        self._steadily(write)
+
+    def end_run(self, run_id: UUID, seconds: float) -> Run:
+        """Close a run; returns its final row."""
+        self._steadily(
+            lambda: self._execute(
+                update(Run).where(col(Run.id) == run_id).values(finished_at=now(), seconds=seconds)
+            )
+        )
+        return self.run(run_id)
+
+    # reports
+
+    def counts(self, scope: str | None = None) -> dict[str, int]:
+        """Jobs per status, of one scope or of all."""
+        query = select(Job.status, func.count()).group_by(Job.status)  # type: ignore[call-overload]
+        query = query.join(Video, col(Video.id) == col(Job.video_id)).where(_within(scope))
+        with self.engine.connect() as connection:
+            return {str(status): count for status, count in connection.execute(query)}
+
+    def failures(self, scope: str | None = None, limit: int | None = None) -> list[Failure]:
+        """Videos that failed or whose file is missing, in the manifest's order."""
+        query = (
+            select(Video.word, Video.local_path, Job.error_code, Job.error, Video.line)  # type: ignore[call-overload]
+            .join(Job, col(Job.video_id) == col(Video.id))
+            .where(col(Job.status).in_([Status.FAILED, Status.MISSING_FILE]), _within(scope))
+            .order_by(Video.line, Video.word)
+            .limit(limit)
+        )
+        with self.engine.connect() as connection:
+            return [
+                Failure(word, path, code or "failed", message or "", line)
+                for word, path, code, message, line in connection.execute(query)
+            ]
+
+    def find_videos(self, text: str) -> list[tuple[Video, Job]]:
+        """Videos whose id, word, file name or path is ``text``."""
+        query = (
+            select(Video, Job)
+            .join(Job, col(Job.video_id) == col(Video.id))
+            .where(or_(_is_called(text), col(Video.word) == text))
+            .order_by(col(Video.word), col(Video.filename))
+        )
+        with Session(self.engine, expire_on_commit=False) as session:
+            return [(video, job) for video, job in session.execute(query)]
+
+    def track_of(self, video_id: UUID, content: str | None) -> Track | None:
+        """The newest published track of a video's present bytes."""
+        query = (
+            select(Track)
+            .where(col(Track.video_id) == video_id, col(Track.content) == content)
+            .order_by(col(Track.created_at).desc())
+            .limit(1)
+        )
+        with Session(self.engine, expire_on_commit=False) as session:
+            return session.execute(query).scalar_one_or_none()
+
+    def quality(
+        self, scope: str | None = None, lowest: int = 10
+    ) -> tuple[list[tuple[int, int]], list[tuple[str, int]], list[tuple[str, str, float]]]:
+        """Scores and issues of what is done.
+
+        Returns (tenth of the score, videos) pairs, (issue without its percentage, videos) pairs
+        from the commonest, and the lowest scores as (word, file name, score).
+        """
+        query = (
+            select(Video.word, Video.filename, Job.quality_score, Job.issues)  # type: ignore[call-overload]
+            .join(Job, col(Job.video_id) == col(Video.id))
+            .where(col(Job.status) == Status.DONE, _within(scope))
+        )
+        spread: Counter[int] = Counter()
+        issues: Counter[str] = Counter()
+        worst: list[tuple[str, str, float]] = []
+        with self.engine.connect().execution_options(yield_per=1000) as connection:
+            for word, filename, score, found in connection.execute(query):
+                spread[min(9, int(score * 10))] += 1
+                issues.update({re.sub(r"_\d+%$", "", issue) for issue in json.loads(found or "[]")})
+                worst = heapq.nsmallest(lowest, [*worst, (word, filename, score)], key=lambda w: w[2])
+        return sorted(spread.items()), issues.most_common(), worst
+
+    # how
+
+    def _is_held(self) -> ColumnElement[bool]:
+        """Whether a live process is at the job."""
+        return and_(
+            col(Job.status) == Status.PROCESSING,
+            func.coalesce(Job.lease_expires_at, 0.0) >= time.time(),
+        )
+
+    def _insert(self, table: Any) -> Any:
+        dialect = postgresql if self.engine.dialect.name == "postgresql" else sqlite
+        return dialect.insert(table)
+
+    def _execute(self, statement: Any) -> int:
+        with self.engine.begin() as connection:
+            return int(connection.execute(statement).rowcount)
+
+    def _steadily(self, write: Callable[[], T]) -> T:
+        for attempt in range(_TRIES):
+            try:
+                return write()
+            except OperationalError as error:
+                if attempt == _TRIES - 1:
+                    raise StorageError(
+                        f"the catalog did not take a change: {error.orig}"
+                    ) from error
+                time.sleep(0.1 * 2**attempt * (0.5 + random.random()))
+        raise AssertionError("unreachable")
+
+
+def _within(scope: str | None) -> ColumnElement[bool]:
+    return true() if scope is None else col(Video.scope) == scope
+
+
+def _is_called(text: str) -> ColumnElement[bool]:
+    named = or_(col(Video.filename) == text, col(Video.local_path) == text)
+    try:
+        return or_(named, col(Video.id) == UUID(text))
+    except ValueError:
+        return named
+
+
+def _defaults(row: Any) -> dict[str, Any]:
+    values = row.model_dump()
+    return (
+        {**values, "created_at": values["created_at"] or now()}
+        if "created_at" in values
+        else values
+    )
+
+
+def _count(connection: Any, run_id: UUID, **counts: int) -> None:
+    columns = {name: getattr(Run, name) + value for name, value in counts.items()}
+    connection.execute(update(Run).where(col(Run.id) == run_id).values(**columns))
+
+
+@cache
+def _head() -> str:
+    head = ScriptDirectory(str(_MIGRATIONS)).get_current_head()
+    assert head is not None
+    return head
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    # Write-ahead log: readers (progress, status) never block the writer, nor it them.
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA busy_timeout=60000")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def as_utc(moment: datetime | None) -> str | None:
+    """ISO 8601 text of a catalog time (SQLite forgets the zone, which is always UTC)."""
+    return None if moment is None else moment.replace(tzinfo=None).isoformat() + "Z"

@@ -1,0 +1,200 @@
+"""MediaPipe: its HolisticLandmarker as the provider ``mediapipe``, its pose as person detector."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tracker_core.landmarks.topology import HOLISTIC, Topology
+from tracker_core.preprocess.roi import Box
+from tracker_core.tracking.models import HOLISTIC_FULL, POSE_FULL, Model, ModelStore
+from tracker_core.tracking.provider import FrameLandmarks, Image
+
+# Below this, HolisticLandmarker reports no hand and no face at all.
+PRESENCE_THRESHOLD = 0.5
+
+# The points of the pose that lie on each part, from which its confidence is graded.
+_POSE_POINTS_ON = {
+    "left_hand": [15, 17, 19, 21],
+    "right_hand": [16, 18, 20, 22],
+    "face": list(range(11)),
+}
+
+
+@dataclass(frozen=True)
+class MediaPipeProvider:
+    """HolisticLandmarker in VIDEO mode, a fresh one per video.
+
+    Pose: 33 landmarks with visibility and world coordinates; hands: 2 x 21 with world coordinates;
+    face: 478 landmarks and 52 blendshapes. Left and right are the subject's, for video that is not
+    mirrored.
+
+    Confidence: for the pose, the model's visibility. HolisticLandmarker gives hands and face no
+    score, only presence above `PRESENCE_THRESHOLD` (mediapipe #5212), so theirs is graded as
+    ``threshold + (1 - threshold) * mean visibility of the pose's points on that part``.
+    """
+
+    models: ModelStore
+    name: str = "mediapipe"
+    topology: Topology = HOLISTIC
+    model: Model = HOLISTIC_FULL
+
+    def model_digest(self) -> str:
+        """sha256 of the holistic bundle."""
+        return self.model.sha256
+
+    def parameters(self) -> Mapping[str, Any]:
+        """MediaPipe's version (versions differ in their output) and the thresholds."""
+        return {"mediapipe": version("mediapipe"), "presence_threshold": PRESENCE_THRESHOLD}
+
+    @contextmanager
+    def session(self) -> Iterator[HolisticSession]:
+        """A fresh HolisticLandmarker. Raises ModelError when the model file is not there."""
+        quiet()
+        from mediapipe.tasks.python import BaseOptions, vision
+
+        path = self.models.path(self.model)
+        options = vision.HolisticLandmarkerOptions(
+            base_options=BaseOptions(model_asset_path=str(path)),
+            running_mode=vision.RunningMode.VIDEO,
+            min_face_landmarks_confidence=PRESENCE_THRESHOLD,
+            min_pose_landmarks_confidence=PRESENCE_THRESHOLD,
+            min_hand_landmarks_confidence=PRESENCE_THRESHOLD,
+            output_face_blendshapes=True,
+        )
+        landmarker = vision.HolisticLandmarker.create_from_options(options)
+        try:
+            yield HolisticSession(landmarker)
+        finally:
+            close(landmarker)
+
+
+class HolisticSession:
+    """One HolisticLandmarker over the frames of one video."""
+
+    def __init__(self, landmarker: Any) -> None:
+        self._landmarker = landmarker
+        self._last_ms = -1
+
+    def track_frame(self, image: Image, timestamp_s: float) -> FrameLandmarks:
+        """Landmarks of one square RGB image."""
+        import mediapipe
+
+        # The graph wants whole milliseconds that strictly increase, at any frame rate.
+        self._last_ms = max(self._last_ms + 1, round(timestamp_s * 1000))
+        result = self._landmarker.detect_for_video(
+            mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image), self._last_ms
+        )
+        seen = FrameLandmarks.missing(HOLISTIC)
+        size = np.float32(image.shape[0])
+        visibility = np.zeros(0, np.float32)
+        for name in ("pose", "left_hand", "right_hand", "face"):
+            landmarks = getattr(result, f"{name}_landmarks")
+            if not landmarks:
+                continue
+            part = HOLISTIC.part(name).slice
+            seen.positions[part] = _xyz(landmarks) * size
+            if name == "pose":
+                visibility = np.fromiter((p.visibility for p in landmarks), np.float32, 33)
+                seen.confidence[part] = visibility
+            else:
+                over = visibility[_POSE_POINTS_ON[name]].mean() if len(visibility) else 0.0
+                seen.confidence[part] = PRESENCE_THRESHOLD + (1 - PRESENCE_THRESHOLD) * over
+            if name != "face":
+                seen.world[part] = _xyz(getattr(result, f"{name}_world_landmarks"))
+        if result.face_blendshapes:
+            seen.blendshapes[:] = [category.score for category in result.face_blendshapes]
+        return seen
+
+
+@dataclass(frozen=True)
+class PoseBoxDetector:
+    """People's boxes from MediaPipe's PoseLandmarker in IMAGE mode (no state between frames)."""
+
+    landmarker: Any
+
+    def detect(self, image: npt.NDArray[np.uint8]) -> list[Box]:
+        """Box around the landmarks that are visible, the head's top added; one per person."""
+        import mediapipe
+
+        height, width = image.shape[:2]
+        side = max(width, height)
+        square = np.zeros((side, side, 3), np.uint8)
+        square[:height, :width] = image
+        result = self.landmarker.detect(
+            mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=square)
+        )
+        boxes: list[Box] = []
+        for person in result.pose_landmarks:
+            points = np.array([[p.x * side, p.y * side, p.visibility] for p in person])
+            inside = (points[:, 0] < width) & (points[:, 1] < height) & (points[:, :2] >= 0).all(1)
+            seen = points[(points[:, 2] > 0.5) & inside]
+            if len(seen) < 4:
+                continue
+            x0, y0 = seen[:, :2].min(axis=0)
+            x1, y1 = seen[:, :2].max(axis=0)
+            # BlazePose has no point above the eyes: ears and eyes sit at half the head's height.
+            head = abs(points[0, 1] - points[[9, 10], 1].mean()) * 3
+            box = np.array([x0, max(0.0, y0 - head), x1, y1])
+            if all(_overlap(box, other) < 0.7 for other in boxes):
+                boxes.append(box)
+        return boxes
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes."""
+    w = min(a[2], b[2]) - max(a[0], b[0])
+    h = min(a[3], b[3]) - max(a[1], b[1])
+    if w <= 0 or h <= 0:
+        return 0.0
+    both = w * h
+    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return float(both / (areas - both))
+
+
+@contextmanager
+def pose_box_detector(models: ModelStore, max_people: int) -> Iterator[PoseBoxDetector]:
+    """A fresh detector, closed on leaving. Raises ModelError when its model is not there."""
+    quiet()
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    options = vision.PoseLandmarkerOptions(
+        base_options=BaseOptions(model_asset_path=str(models.path(POSE_FULL))),
+        running_mode=vision.RunningMode.IMAGE,
+        num_poses=max_people,
+    )
+    landmarker = vision.PoseLandmarker.create_from_options(options)
+    try:
+        yield PoseBoxDetector(landmarker)
+    finally:
+        close(landmarker)
+
+
+def quiet() -> None:
+    """Keep MediaPipe's C++ log from the terminal; errors still come as exceptions."""
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def close(landmarker: Any) -> None:
+    """Close a landmarker whatever its graph's state.
+
+    After a failed graph ``close`` raises, and the second close in ``__del__`` then hangs
+    (mediapipe #6233); without a handle there is no second close.
+    """
+    try:
+        landmarker.close()
+    finally:
+        landmarker._handle = None
+
+
+def _xyz(landmarks: Sequence[Any]) -> npt.NDArray[np.float32]:
+    flat = np.fromiter((v for p in landmarks for v in (p.x, p.y, p.z)), np.float32)
+    return flat.reshape(-1, 3)

@@ -1,0 +1,134 @@
+"""What a tracking provider is, and how one is run over a video.
+
+A provider finds the landmarks of one person in one image after another. Everything around it is
+done here, once for all providers: the crop to the person, the square canvas, the way back to the
+coordinates of the normalized frame, and the assembly of `Tracks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tracker_core.errors import NoPerson
+from tracker_core.landmarks.topology import Topology
+from tracker_core.landmarks.tracks import State, Tracks
+from tracker_core.media.decode import Frame
+from tracker_core.preprocess.roi import Roi
+
+Image = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class FrameLandmarks:
+    """What a provider saw in one image. N landmarks of its topology, B blendshapes.
+
+    Attributes:
+        positions: float32 [N, 3], pixels of the image given, z in the same unit; NaN where missing.
+        confidence: float32 [N] in 0..1; 0 where missing.
+        world: float32 [N, 3], metres; NaN where there is none.
+        blendshapes: float32 [B]; NaN where no face was found.
+    """
+
+    positions: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float32]
+    world: npt.NDArray[np.float32]
+    blendshapes: npt.NDArray[np.float32]
+
+    @classmethod
+    def missing(cls, topology: Topology) -> FrameLandmarks:
+        """Nothing seen."""
+        return cls(
+            np.full((topology.size, 3), np.nan, np.float32),
+            np.zeros(topology.size, np.float32),
+            np.full((topology.size, 3), np.nan, np.float32),
+            np.full(len(topology.blendshapes), np.nan, np.float32),
+        )
+
+
+class TrackingSession(Protocol):
+    """The provider at work on one video. It knows nothing of any other video."""
+
+    def track_frame(self, image: Image, timestamp_s: float) -> FrameLandmarks:
+        """Landmarks in a square uint8 RGB [S, S, 3] image; timestamps strictly increase."""
+        ...
+
+
+class TrackingProvider(Protocol):
+    """A landmark engine.
+
+    Attributes:
+        name: as in ``TRACKING_PROVIDER``.
+        topology: layout of the landmarks it returns.
+    """
+
+    name: str
+    topology: Topology
+
+    def model_digest(self) -> str:
+        """sha256 over the model files; part of every stage key and every track's provenance."""
+        ...
+
+    def parameters(self) -> Mapping[str, Any]:
+        """All else that changes its output (versions, thresholds), as JSON values."""
+        ...
+
+    def session(self) -> AbstractContextManager[TrackingSession]:
+        """A fresh session, closed on leaving the context."""
+        ...
+
+
+def track_video(
+    provider: TrackingProvider, frames: Iterable[Frame], roi: Roi, image_size: tuple[int, int]
+) -> Tracks:
+    """Raw tracks of the person in ``roi`` over the frames of a normalized video.
+
+    Each frame is cut to the person's window where the ROI says so, and set into the corner of a
+    black square: MediaPipe's holistic graph is only right for square images (see README, "What was
+    measured"). Positions are those of the normalized frame whatever was cut.
+
+    Raises NoPerson when not one landmark was found in any frame.
+    """
+    found: list[FrameLandmarks] = []
+    timestamps: list[float] = []
+    canvas = np.zeros((0, 0, 3), np.uint8)
+    with provider.session() as session:
+        for number, frame in enumerate(frames):
+            x0, y0, x1, y1 = roi.window(number, image_size)
+            side = max(x1 - x0, y1 - y0)
+            if canvas.shape[0] != side:
+                canvas = np.zeros((side, side, 3), np.uint8)
+            canvas[: y1 - y0, : x1 - x0] = frame.image[y0:y1, x0:x1]
+            seen = session.track_frame(canvas, frame.timestamp_s)
+            offset = np.array([x0, y0, 0], np.float32)
+            found.append(replace(seen, positions=seen.positions + offset))
+            timestamps.append(frame.timestamp_s)
+    tracks = _assemble(provider.topology, found, timestamps, image_size)
+    if not (tracks.state != State.MISSING).any():
+        raise NoPerson(
+            f"nobody was found in any of the {len(tracks)} frames: "
+            "check that the video shows a person, large enough and lit"
+        )
+    return tracks
+
+
+def _assemble(
+    topology: Topology,
+    found: list[FrameLandmarks],
+    timestamps: list[float],
+    image_size: tuple[int, int],
+) -> Tracks:
+    tracks = Tracks.empty(topology, np.asarray(timestamps, np.float64), image_size)
+    for row, seen in enumerate(found):
+        tracks.positions[row] = seen.positions
+        tracks.confidence[row] = seen.confidence
+        tracks.world[row] = seen.world
+        tracks.blendshapes[row] = seen.blendshapes
+    present = np.isfinite(tracks.positions).all(axis=2)
+    tracks.state[:] = np.where(present, State.OBSERVED, State.MISSING)
+    return tracks
