@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from prefect.states import State
 
 from flows.run import Scope, due_jobs, process
 from flows.shard import StageName
-from tracker_core.ingest.jobs import ingest, scope_of
+from tracker_core.ingest.jobs import ingest, rows_of, scope_of
 from tracker_core.ingest.manifest import Manifest, open_manifest
 from tracker_core.settings import load_settings
 from tracker_core.store.catalog import Catalog
@@ -43,27 +44,26 @@ def process_manifest(
     rows = open_manifest(
         manifest, root=Path(root) if root else None, columns=columns, strict=strict
     )
-    return _process_rows(rows, manifest, limit, force_stage, retry_failed, overrides or {})
+    return _process([rows], manifest, limit, force_stage, retry_failed, overrides or {})
 
 
-@flow(name="process-video", flow_run_name="{video}", persist_result=False)
+@flow(name="process-video", persist_result=False)
 def process_video(
-    video: str,
+    videos: list[str],
     force_stage: StageName | None = None,
     retry_failed: bool = False,
     overrides: dict[str, Any] | None = None,
 ) -> State[Any]:
-    """Process one video file (or a folder or glob of them); the file's name is its word.
+    """Process videos without a manifest; a file's name is its word.
 
     Args:
-        video: path or URL.
+        videos: paths, folders, globs or URLs.
         force_stage: run this stage and those after it, even where their output exists.
-        retry_failed: also when it has failed for good with these settings.
+        retry_failed: also those that have failed for good with these settings.
         overrides: settings above those of the environment.
     """
-    return _process_rows(
-        open_manifest(video), video, None, force_stage, retry_failed, overrides or {}
-    )
+    manifests = [open_manifest(video) for video in videos]
+    return _process(manifests, ", ".join(videos), None, force_stage, retry_failed, overrides or {})
 
 
 @flow(name="retrack", persist_result=False)
@@ -102,8 +102,8 @@ def export(
     return process(jobs, scope, settings, catalog, overrides or {}, force_stage="export")
 
 
-def _process_rows(
-    rows: Manifest,
+def _process(
+    manifests: Sequence[Manifest],
     name: str,
     limit: int | None,
     force_stage: StageName | None,
@@ -113,8 +113,9 @@ def _process_rows(
     logger = get_run_logger()
     settings = load_settings(overrides)
     catalog = Catalog(settings.database).open()
-    logger.info(rows.recognised.describe())
-    ingested = ingest(rows, scope_of(rows, name), name, catalog)
+    for manifest in manifests:
+        logger.info(manifest.recognised.describe())
+    ingested = ingest(rows_of(manifests), scope_of(rows_of(manifests), name), name, catalog)
     for problem in ingested.problems:
         logger.warning("line %d skipped: %s", problem.line, problem.message)
     scope = Scope(ingested.scope, name)

@@ -165,7 +165,13 @@ def execute(call: StageCall) -> dict[str, Any]:
             models_dir=settings.models_dir,
             out=out,
         )
-        facts = run_isolated(stage.name, work, _time_limit(call), settings.workers)
+        facts = run_isolated(
+            stage.name,
+            work,
+            _time_limit(call),
+            settings.workers,
+            settings.workspace_dir / "logs" / "stages.log",
+        )
         files = {
             path.name: store.publish(path, stage.place(call.key, call.records, path.name))
             for path in sorted(out.iterdir())

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.transactions import CommitMode, transaction
 
 from tasks.stages import StageCounts, run_stages
 from tracker_core.errors import CannotRun, MissingFile, Unexpected, VideoError
@@ -45,10 +46,13 @@ def process_videos(
     written into the catalog, not raised: one bad file never costs another.
     """
     outcomes: dict[str, int] = {}
-    for job_id in job_ids:
-        outcome = _process(job_id, run, settings, catalog, store, forced)
-        outcomes[outcome] = outcomes.get(outcome, 0) + 1
-        forced = forced & {"persist", "export"}  # the content's own stages were just redone
+    # By default what a nested task has made is written down only when the outermost task ends: a
+    # killed run would have to begin each video anew.
+    with transaction(commit_mode=CommitMode.EAGER):
+        for job_id in job_ids:
+            outcome = _process(job_id, run, settings, catalog, store, forced)
+            outcomes[outcome] = outcomes.get(outcome, 0) + 1
+            forced = forced & {"persist", "export"}  # the content's own stages were just redone
     return outcomes
 
 

@@ -8,11 +8,12 @@ Processes are spawned, never forked: a fork of a process that has used MediaPipe
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import threading
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any
+from pathlib import Path
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -28,7 +29,9 @@ _pool: ProcessPool | None = None
 _pool_size = 0
 
 
-def run_isolated(name: str, work: StageWork, timeout_s: float, processes: int) -> Facts:
+def run_isolated(
+    name: str, work: StageWork, timeout_s: float, processes: int, log: Path
+) -> Facts:
     """Do one stage's work in another process.
 
     Args:
@@ -36,10 +39,11 @@ def run_isolated(name: str, work: StageWork, timeout_s: float, processes: int) -
         work: what it is given.
         timeout_s: seconds after which its process is killed.
         processes: how many stages may run at a time.
+        log: file that takes what native libraries print.
 
     Raises TimedOut, WorkerCrashed, or whatever VideoError the stage itself raises.
     """
-    future = _processes(processes).schedule(run_stage, args=[name, work], timeout=timeout_s)
+    future = _processes(processes, log).schedule(run_stage, args=[name, work], timeout=timeout_s)
     try:
         facts: Facts = future.result()
     except FutureTimeoutError:
@@ -51,7 +55,7 @@ def run_isolated(name: str, work: StageWork, timeout_s: float, processes: int) -
         code = getattr(error, "exitcode", None)
         raise WorkerCrashed(
             f"the process of {name} died{'' if code is None else f' (exit code {code})'}: the file "
-            "may be damaged, or memory ran out"
+            f"may be damaged, or memory ran out; {log} may say more"
         ) from None
     except VideoError:
         raise
@@ -70,7 +74,7 @@ def close() -> None:
             _pool = None
 
 
-def _processes(count: int) -> ProcessPool:
+def _processes(count: int, log: Path) -> ProcessPool:
     global _pool, _pool_size  # noqa: PLW0603
     with _lock:
         if _pool is None or not _pool.active or _pool_size != count:
@@ -78,15 +82,22 @@ def _processes(count: int) -> ProcessPool:
                 max_workers=count,
                 max_tasks=_STAGES_PER_PROCESS,
                 initializer=_begin,
+                initargs=[log],
                 context=multiprocessing.get_context("spawn"),
             )
             _pool_size = count
         return _pool
 
 
-def _begin(*_: Any) -> None:
-    """In a new process: leave Ctrl-C to the parent, and the other cores to the other processes."""
+def _begin(log: Path) -> None:
+    """In a new process: leave Ctrl-C to the parent, and the other cores to the other processes.
+
+    MediaPipe and FFmpeg write to the process's error stream whatever Python says; it goes to a file.
+    """
     import cv2
 
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)

@@ -69,12 +69,24 @@ def test_a_character_that_spans_two_blocks_is_whole(tmp_path: Path) -> None:
     assert detect_encoding(path) == ("utf-8", False)
 
 
+def test_a_zero_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_bytes(b"hello,a.mp4\n" * 50 + b"a\0b,b.mp4\n")
+    assert detect_encoding(path) == ("utf-8", True)
+    assert [row.line for row in rows(path, Dialect("utf-8", True, ",")) if row.problem] == [51]
+
+
 def test_one_damaged_row_does_not_turn_a_utf8_file_into_another_encoding(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_bytes("blå,a.mp4\nsmør,b.mp4\n".encode() + b"f\xe5r,c.mp4\nost,d.mp4\n")
     assert detect_encoding(path) == ("utf-8", True)
     found = list(rows(path, Dialect("utf-8", True, ",")))
-    assert [row.problem for row in found] == [None, None, "it holds bytes that are not utf-8", None]
+    assert [row.problem for row in found] == [
+        None,
+        None,
+        "it holds bytes that are not utf-8 text",
+        None,
+    ]
     assert found[1].cells == ["smør", "b.mp4"]
 
 

@@ -98,7 +98,7 @@ class Figure:
         return Figure(self.parents, positions, self.axes)
 
 
-def mannequin(
+def mannequin(  # noqa: PLR0915 - a table of offsets in order
     drop: float = 52.0, bend: float = 12.0, scale: float = 1.0, slim: float = 1.0
 ) -> Figure:
     """A figure whose arms hang ``drop`` degrees below the horizontal, elbows bent ``bend`` degrees.
@@ -294,9 +294,9 @@ def tracks_of(rest: Figure, poses: Sequence[Figure], fps: float = 25.0) -> Track
 def hide(tracks: Tracks, part: str, frames: slice, *names: str) -> Tracks:
     """The tracks with a part, or some of its landmarks, missing in some frames."""
     found = HOLISTIC.part(part)
-    columns = [HOLISTIC.index(part, name) for name in (names or found.names)]
+    columns = np.array([HOLISTIC.index(part, name) for name in (names or found.names)])
     rows = np.arange(len(tracks))[frames]
-    at = np.ix_(rows, columns)
+    at = (rows[:, None], columns)
     world, positions = tracks.world.copy(), tracks.positions.copy()
     confidence, state = tracks.confidence.copy(), tracks.state.copy()
     blendshapes = tracks.blendshapes.copy()

@@ -21,6 +21,10 @@ FACE = HOLISTIC.part("face").slice
 POSE = HOLISTIC.part("pose").slice
 
 
+Some = slice | list[int]
+"""Which frames or landmarks."""
+
+
 def index(name: str) -> int:
     """Index of ``part.landmark``."""
     return HOLISTIC.landmark_names.index(name)
@@ -41,8 +45,8 @@ def still(times: npt.NDArray[np.float64]) -> Tracks:
     for side, x in (("left", 800), ("right", 480)):
         wrist = np.array([x, 450, 0])
         rest[index(f"pose.{side}_wrist")] = wrist
-        rest[index(f"pose.{side}_index")] = wrist + (0, -40, 0)
-        rest[index(f"pose.{side}_pinky")] = wrist + (20, -40, 0)
+        rest[index(f"pose.{side}_index")] = np.add(wrist, (0, -40, 0))
+        rest[index(f"pose.{side}_pinky")] = np.add(wrist, (20, -40, 0))
         hand = HOLISTIC.part(f"{side}_hand").slice
         rest[hand.start] = wrist
         for finger in range(5):
@@ -70,14 +74,14 @@ def copy(tracks: Tracks) -> Tracks:
     )
 
 
-def hide(tracks: Tracks, frames: object, landmarks: object) -> Tracks:
+def hide(tracks: Tracks, frames: Some, landmarks: Some) -> Tracks:
     """A copy in which these landmarks are missing in these frames."""
     out = copy(tracks)
     mask = np.zeros(out.state.shape, np.bool_)
     rows = np.zeros(len(out), np.bool_)
-    rows[frames] = True  # type: ignore[index]
+    rows[frames] = True
     columns = np.zeros(HOLISTIC.size, np.bool_)
-    columns[landmarks] = True  # type: ignore[index]
+    columns[landmarks] = True
     mask[np.ix_(rows, columns)] = True
     out.positions[mask] = np.nan
     out.world[mask] = np.nan
@@ -88,8 +92,8 @@ def hide(tracks: Tracks, frames: object, landmarks: object) -> Tracks:
     return out
 
 
-def move(tracks: Tracks, landmarks: object, offset: npt.NDArray[np.float64]) -> Tracks:
+def move(tracks: Tracks, landmarks: Some, offset: npt.NDArray[np.float64]) -> Tracks:
     """A copy in which these landmarks are moved in the image by offset, [T, 2] pixels."""
     out = copy(tracks)
-    out.positions[:, landmarks, :2] += offset[:, None]  # type: ignore[index]
+    out.positions[:, landmarks, :2] += offset[:, None]
     return out

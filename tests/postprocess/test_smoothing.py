@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.postprocess.signer import (
@@ -23,7 +23,12 @@ from tests.postprocess.signer import (
 )
 from tracker_core.landmarks.topology import HOLISTIC
 from tracker_core.landmarks.tracks import State, Tracks
-from tracker_core.postprocess.smoothing import SmoothingParameters, shoulder_width, smooth
+from tracker_core.postprocess.smoothing import (
+    SmoothingParameters,
+    _parents,
+    shoulder_width,
+    smooth,
+)
 
 DEFAULT = SmoothingParameters()
 PLAIN = SmoothingParameters(responsive_speed=0, velocity_clamp_deg=0)
@@ -63,7 +68,9 @@ def arrays(tracks: Tracks) -> list[npt.NDArray[np.generic]]:
 
 
 def observed(raw: Tracks) -> npt.NDArray[np.bool_]:
-    return (raw.state == State.OBSERVED) & (raw.confidence >= np.float32(0.6))
+    seen: npt.NDArray[np.bool_] = np.isin(raw.state, (State.OBSERVED, State.CLAMPED))
+    seen &= raw.confidence >= np.float32(0.6)
+    return seen
 
 
 @settings(max_examples=60, deadline=None)
@@ -77,13 +84,14 @@ def test_states_positions_and_confidence_agree(
         np.testing.assert_array_equal(array, same)
     for array, like in zip(arrays(out), before, strict=True):
         assert (array.shape, array.dtype) == (like.shape, like.dtype)
-    missing = out.state == State.MISSING
-    np.testing.assert_array_equal(np.isnan(out.positions), missing[..., None].repeat(3, axis=2))
+    missing = np.isin(out.state, [State.MISSING])
+    for axis in range(3):
+        np.testing.assert_array_equal(np.isnan(out.positions[..., axis]), missing)
     np.testing.assert_array_equal(out.confidence == 0, missing)
     seen = observed(raw)
     np.testing.assert_array_equal(np.isin(out.state, (State.OBSERVED, State.CLAMPED)), seen)
     assert (out.confidence[~missing & ~seen] <= 0.5).all()
-    world = np.isfinite(out.world).all(axis=2)
+    world: npt.NDArray[np.bool_] = np.isfinite(out.world[..., 0])
     np.testing.assert_array_equal(world[:, : FACE.start], ~missing[:, : FACE.start])
     assert not world[:, FACE].any()
 
@@ -130,10 +138,10 @@ def test_backwards_in_time_gives_the_same_backwards(raw: Tracks) -> None:
 def test_moved_and_scaled_pictures_give_moved_and_scaled_tracks(
     raw: Tracks, factor: float, shift: tuple[int, int]
 ) -> None:
+    shoulders = [index("pose.left_shoulder"), index("pose.right_shoulder")]
+    assume(observed(raw)[:, shoulders].all(axis=1).any())  # else there is no measure of size
     offset = np.array([*shift, 0], np.float32)
     other = replace(raw, positions=raw.positions * np.float32(factor) + offset)
-    if not (raw.state != State.MISSING).any():
-        return
     expected, out = smooth(raw, DEFAULT), smooth(other, DEFAULT)
     # At the very edge of the clamp's threshold rounding decides; it is as rare as a coin on edge.
     agree = expected.state == out.state
@@ -217,9 +225,13 @@ def test_the_frame_rate_does_not_change_the_smoothing() -> None:
     for fps in (25, 100):
         times = uniform_times(fps * 2 + 1, fps)
         ramp = np.clip(times - 1, 0, None) * 40  # a fifth of a shoulder width in a second
-        out = smooth(move(still(times), index("pose.left_wrist"), both(ramp)), PLAIN)
+        out = smooth(move(still(times), [index("pose.left_wrist")], both(ramp)), PLAIN)
         curves.append(out.positions[:: fps // 25, index("pose.left_wrist"), 0])
-    assert np.abs(curves[0] - curves[1]).max() < 0.6
+    assert np.abs(curves[0] - curves[1]).max() < 0.3
+    raw = 1.49  # what the alpha lags behind the ramp at its end, halved by the other pass
+    assert curves[0][-1] == pytest.approx(
+        still(np.zeros(1)).positions[0, 15, 0] + 40 - raw, abs=0.1
+    )
 
 
 def both(x: Floats) -> Floats:
@@ -311,14 +323,12 @@ def test_a_spike_is_held_back(landmark: str, length: int) -> None:
     spike[9 : 9 + length] = True
     np.testing.assert_array_equal(out.state[:, at] == State.CLAMPED, spike)
     assert (out.confidence[spike, at] == 0.5).all()
-    limit = 2 * SHOULDERS * np.sin(np.radians(9))  # of a root; smaller for a fingertip
-    assert np.abs(out.positions[:, at] - raw.positions[0, at]).max() <= limit + 1e-3
-    assert np.abs(out.world[:, at] - raw.world[0, at]).max() < 0.5 * limit / 250 + 1e-6
-    if landmark != "right_hand.wrist":
-        assert (out.state == State.CLAMPED).sum() == length
+    assert (out.state == State.CLAMPED).sum() == length  # and nothing that hangs on it
+    np.testing.assert_allclose(out.positions, still(raw.timestamps).positions, atol=1e-3)
+    np.testing.assert_allclose(out.world, still(raw.timestamps).world, atol=1e-6)
     off = smooth(raw, replace(DEFAULT, velocity_clamp_deg=0))
     assert not (off.state == State.CLAMPED).any()
-    assert np.abs(off.positions[:, at] - raw.positions[0, at]).max() > limit
+    assert np.abs(off.positions[:, at] - raw.positions[0, at]).max() > 100
 
 
 def test_a_hand_that_jumps_as_a_whole_comes_back_as_a_whole() -> None:
@@ -326,9 +336,7 @@ def test_a_hand_that_jumps_as_a_whole_comes_back_as_a_whole() -> None:
     raw.positions[9, RIGHT_HAND, 0] += 400
     out = smooth(raw, DEFAULT)
     assert (out.state[9, RIGHT_HAND] == State.CLAMPED).all()
-    moved = out.positions[9, RIGHT_HAND] - raw.positions[0, RIGHT_HAND]
-    # Each joint may be off by the limit of every segment above it, and no further.
-    assert np.linalg.norm(moved, axis=1).max() < 0.6 * SHOULDERS
+    np.testing.assert_allclose(out.positions[9], raw.positions[0], atol=1e-3)
     assert (out.state[:, LEFT_HAND] == State.OBSERVED).all()
 
 
@@ -336,7 +344,7 @@ def test_the_limit_grows_with_the_time_step() -> None:
     """0.4 shoulder widths in 1/10 s is a fair movement; in 1/25 s, there and back, it is not."""
     for fps, clamped in ((25, True), (10, False)):
         raw = still(uniform_times(20, fps))
-        raw.positions[9, index("right_hand.wrist") : RIGHT_HAND.stop, 0] += 0.4 * SHOULDERS
+        raw.positions[9, RIGHT_HAND, 0] += 0.4 * SHOULDERS
         assert (smooth(raw, DEFAULT).state == State.CLAMPED).any() == clamped
 
 
@@ -348,7 +356,7 @@ def test_a_jump_that_stays_is_no_spike() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    frequency=st.floats(0.5, 6.0),
+    frequency=st.floats(0.5, 7.0),
     amplitude=st.floats(0.1, 3.0),
     phase=st.floats(0, 2 * np.pi),
     landmarks=st.sampled_from([RIGHT_HAND, slice(index("right_hand.index_tip"), None)]),
@@ -356,7 +364,7 @@ def test_a_jump_that_stays_is_no_spike() -> None:
 def test_genuine_fast_motion_is_never_clamped(
     frequency: float, amplitude: float, phase: float, landmarks: slice
 ) -> None:
-    """To and fro as fast as a trill, at any amplitude (shoulder widths), hands or a fingertip."""
+    """To and fro, faster than any trill, at any amplitude (shoulder widths), hand or fingers."""
     times = uniform_times(25)
     swing = amplitude * SHOULDERS * np.sin(2 * np.pi * frequency * times + phase)
     raw = move(still(times), landmarks, both(swing))
@@ -404,8 +412,7 @@ def test_shoulder_width_and_what_stands_in_for_it() -> None:
     assert shoulder_width(turned) == pytest.approx(SHOULDERS)
     hands_only = hide(hide(raw, slice(None), slice(0, 33)), slice(None), FACE)
     palm = np.linalg.norm(
-        raw.positions[0, index("left_hand.wrist")]
-        - raw.positions[0, index("left_hand.middle_mcp")]
+        raw.positions[0, index("left_hand.wrist")] - raw.positions[0, index("left_hand.middle_mcp")]
     )
     assert shoulder_width(hands_only) == pytest.approx(4 * palm)
     nothing = Tracks.empty(HOLISTIC, uniform_times(2), (640, 480))
@@ -425,3 +432,27 @@ def test_shoulder_width_and_what_stands_in_for_it() -> None:
 def test_impossible_parameters_are_named(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{name} is {value}"):
         replace(DEFAULT, **{name: value})  # type: ignore[arg-type]
+
+
+def test_segments_follow_the_skeleton() -> None:
+    for part in HOLISTIC.parts:
+        parents = _parents(part)
+        names = {
+            name: part.names[parent] if parent >= 0 else ""
+            for name, parent in zip(part.names, parents, strict=True)
+        }
+        roots = [name for name, parent in names.items() if not parent]
+        if part.name == "face":
+            assert len(roots) == 478
+        elif part.name == "pose":
+            assert roots == ["nose"]
+            assert names["left_wrist"] == "left_elbow"
+            assert names["right_foot_index"] == "right_ankle"
+        else:
+            assert roots == ["wrist"]
+            assert [names[f"ring_{joint}"] for joint in ("mcp", "pip", "dip", "tip")] == [
+                "wrist",
+                "ring_mcp",
+                "ring_pip",
+                "ring_dip",
+            ]

@@ -158,12 +158,15 @@ def recognise(
     return _Recogniser(manifest, header, names, values, exists).run(chosen)
 
 
-def has_header(rows: Sequence[Sequence[str]], explicit: Mapping[str, str]) -> bool:
+def has_header(
+    rows: Sequence[Sequence[str]], explicit: Mapping[str, str], exists: Callable[[str], bool]
+) -> bool:
     """Tell whether the first row holds names: one that is asked for, known ones, or no values."""
     first, rest = rows[0], rows[1:]
-    if any(_index(name, first) is not None for name in explicit.values()):
+    asked_for = [name for name in explicit.values() if not name.strip().isdecimal()]
+    if any(_index(name, first) is not None for name in asked_for):
         return True
-    if any(map(looks_like_video, first)):
+    if any(looks_like_video(cell) or (cell != "" and exists(cell)) for cell in first):
         return False
     known = count_known(first)
     columns = [[row[index] for row in rest if index < len(row)] for index in range(len(first))]
@@ -199,7 +202,7 @@ def _index(name: str, header: Sequence[str]) -> int | None:
 
 
 def _explicit(role: str, name: str, first: Sequence[str], header: bool, manifest: str) -> int:
-    if (by_name := _index(name, first)) is not None:
+    if header and (by_name := _index(name, first)) is not None:
         return by_name
     if name.strip().isdecimal() and 1 <= int(name) <= len(first):
         return int(name) - 1
@@ -335,11 +338,9 @@ class _Recogniser:
         return path
 
     def _named(self, known: Mapping[str, int], taken: set[int]) -> list[int]:
-        return [
-            index
-            for index, key in enumerate(self.keys)
-            if key in known and index not in taken and any(self.values[index])
-        ]
+        """Return the columns of these names: those with values, or else those without."""
+        named = [i for i, key in enumerate(self.keys) if key in known and i not in taken]
+        return [index for index in named if any(self.values[index])] or named
 
     def _best(self, known: Mapping[str, int], taken: set[int]) -> int | None:
         named = self._named(known, taken)

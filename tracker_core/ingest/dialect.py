@@ -46,6 +46,9 @@ _CONTROLS = bytes({*range(32)} - set(b"\t\n\v\f\r\x1a\x1b"))
 """Bytes that text does not hold."""
 _SEPARATOR_HINT = re.compile(r'"?sep=(\\t|[^"\r\n])"?[ \t]*\r?\n?\Z', re.IGNORECASE)
 
+_TWICE = 'a quote inside a quoted cell is written twice: ""'
+_UNCLOSED = f"a quote is opened and not closed in the same row ({_TWICE})"
+
 
 class Row(NamedTuple):
     """One row: its cells, or what is wrong with it."""
@@ -114,11 +117,12 @@ def detect_encoding(path: Path) -> tuple[str, bool]:
 
 
 def decodes(path: Path, encoding: str) -> bool:
-    """Tell whether every byte of the file is valid in `encoding`."""
+    """Tell whether every byte of the file is text in `encoding`; a zero is not."""
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
-        for block in _blocks(path):
-            decoder.decode(block)
+        blocks = (decoder.decode(block) for block in _blocks(path))
+        if any("\0" in text for text in blocks):
+            return False
         decoder.decode(b"", final=True)
     except UnicodeError:
         return False
@@ -164,18 +168,18 @@ def detect_dialect(
         delimiters = (hint[1].replace("\\t", "\t"),)
 
     def merit(dialect: Dialect) -> tuple[int, int, bool, bool, float, int]:
-        sample = [
-            row.cells
+        found = [
+            row
             for row in parse(iter(lines[skipped:]), dialect)
-            if row.problem is None and any(map(str.strip, row.cells))
+            if row.problem is not None or any(map(str.strip, row.cells))
         ]
-        if not sample:
-            return (0, 0, False, False, 0.0, 0)
-        width = len(sample[0])
-        alike = sum(len(cells) == width for cells in sample) / len(sample)
+        if not found or found[0].problem is not None:  # blank is a better reading than broken
+            return (0, 0, not found, not found, 0.0, 0)
+        width = len(found[0].cells)
+        alike = sum(row.problem is None and len(row.cells) == width for row in found) / len(found)
         splits = dialect.delimiter != ONE_COLUMN and width > 1
-        videos = sum(any(map(is_video, cells)) for cells in sample)
-        return (known_names(sample[0]), videos, alike >= 0.5, splits, alike, width)
+        videos = sum(any(map(is_video, row.cells)) for row in found)
+        return (known_names(found[0].cells), videos, alike >= 0.5, splits, alike, width)
 
     candidates = [
         Dialect(encoding, damaged, delimiter, skips_space, skipped)
@@ -245,19 +249,23 @@ def parse(
         except StopIteration:
             return
         except csv.Error as error:
-            problem = _explain(error)
-        if len(taken) > 1:
-            if problem is None and _swallows(cells, taken[1:], dialect.delimiter, width, is_record):
-                problem = "a quote is opened and not closed on the same row"
-            if problem is not None:
-                source.give_back()
+            problem = _explain(error, len(taken))
+        else:
+            if len(taken) > 1 and _swallows(cells, taken[1:], dialect.delimiter, width, is_record):
+                problem = _UNCLOSED
+        if problem is not None:
+            source.give_back()
         line = source.number - len(taken) + 1
-        if problem is None and dialect.damaged and any(_REPLACED in cell for cell in cells):
-            problem = f"it holds bytes that are not {dialect.encoding}"
+        if problem is None and dialect.damaged and any(map(_is_damaged, cells)):
+            problem = f"it holds bytes that are not {dialect.encoding} text"
         if source.too_long:
             source.too_long = False
             problem = f"it is longer than {_LONGEST_LINE} characters"
         yield Row(line, cells, problem)
+
+
+def _is_damaged(cell: str) -> bool:
+    return _REPLACED in cell or "\0" in cell
 
 
 def _swallows(
@@ -276,12 +284,12 @@ def _swallows(
     )
 
 
-def _explain(error: csv.Error) -> str:
+def _explain(error: csv.Error, lines: int) -> str:
     text = str(error)
     if "unexpected end of data" in text:
         return "a quote is opened and never closed"
     if "expected after" in text:
-        return 'text follows a closing quote (a quote inside a quoted cell is written twice: "")'
+        return _UNCLOSED if lines > 1 else f"text follows a closing quote ({_TWICE})"
     if "field limit" in text:
         return f"a cell is longer than {csv.field_size_limit()} characters"
     return text

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -32,13 +32,20 @@ class Ingested:
         scope: the id that its videos carry; the same for the same manifest, whoever ingests it.
         videos: rows that name a video.
         missing: of those, how many have no file.
-        problems: rows that were skipped.
+        skipped: rows that could not be used.
+        problems: the first of those.
     """
 
     scope: str
     videos: int = 0
     missing: int = 0
+    skipped: int = 0
     problems: list[RowProblem] = field(default_factory=list)
+
+
+def rows_of(manifests: Iterable[Iterable[Record | RowProblem]]) -> Iterator[Record | RowProblem]:
+    """The rows of several manifests, one after the other."""
+    return chain.from_iterable(manifests)
 
 
 def scope_of(rows: Iterable[Record | RowProblem], name: str) -> str:
@@ -84,7 +91,9 @@ def ingest(
     result = Ingested(scope)
     with ThreadPoolExecutor() as threads:
         for batch in _batches(rows, _BATCH):
-            result.problems.extend(row for row in batch if isinstance(row, RowProblem))
+            problems = [row for row in batch if isinstance(row, RowProblem)]
+            result.skipped += len(problems)
+            result.problems += problems[: max_problems - len(result.problems)]
             records = {
                 video_id(r): r
                 for r in batch
@@ -103,7 +112,6 @@ def ingest(
             result.videos += len(records)
             result.missing += len(missing)
             progress(result.videos)
-    del result.problems[max_problems:]
     return result
 
 

@@ -162,10 +162,14 @@ class Manifest:
         self._keep = keep  # a temporary folder lives as long as the manifest
 
     def __iter__(self) -> Iterator[Record | RowProblem]:
-        for item in self._read():
-            if self.strict and isinstance(item, RowProblem):
-                raise ManifestError(f"{self.recognised.source}, line {item.line}: {item.message}.")
-            yield item
+        try:
+            for item in self._read():
+                if self.strict and isinstance(item, RowProblem):
+                    where = f"{self.recognised.source}, line {item.line}"
+                    raise ManifestError(f"{where}: {item.message}.")
+                yield item
+        except OSError as error:
+            raise ManifestError(f"{self.recognised.source} cannot be read: {error}.") from error
 
 
 def open_manifest(
@@ -261,11 +265,16 @@ def _refuse_columns(columns: Mapping[str, str], name: object) -> None:
         raise ManifestError(f"{name} is no table, so it has no columns to choose from.")
 
 
-def _file_record(path: str) -> Record:
-    source = Resolver("").resolve(path) if is_url(path) else None
-    filename = source.filename if source else unicodedata.normalize("NFC", Path(path).name)
-    url = source.remote_url if source else None
-    return Record(0, _word("", filename), path, url, filename)
+def _file_record(path: str) -> Record | RowProblem:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return RowProblem(0, f"the name {path!a} is not UTF-8; rename the file")
+    if is_url(path):
+        source = Resolver("").resolve(path)
+        return Record(0, _word("", source.filename), path, path, source.filename)
+    filename = unicodedata.normalize("NFC", Path(path).name)
+    return Record(0, _word("", filename), path, None, filename)
 
 
 # -- a table ---------------------------------------------------------------------------------
@@ -324,7 +333,7 @@ def _open_table(
         raise ManifestError(f"{name} is empty; a manifest lists one video per row.")
     if not sample:
         raise ManifestError(f"{name}, line {start[0].line}: {start[0].problem}.")
-    header = has_header(sample, columns)
+    header = has_header(sample, columns, resolver.exists)
     if header and len(start) == 1:
         raise ManifestError(f"{name} has a header ({', '.join(sample[0])}) and no rows.")
     recognition = recognise(sample, columns, resolver.exists, header=header, manifest=name)
@@ -417,8 +426,6 @@ class _Table:
         roles = self._roles
         source = self._source(cells)
         word = _word(cells[roles["word"]] if "word" in roles else "", source.filename)
-        if "\0" in word:
-            raise ValueError("its word holds a zero byte")
         return Record(
             row.line,
             word,
@@ -472,8 +479,8 @@ class _Table:
         """Yield what the first records tell: files that are not there, bytes that are damaged."""
         if self._dialect.damaged:
             yield (
-                f"Some bytes are not {self._dialect.encoding}; rows that hold them are skipped "
-                "(or give the encoding)."
+                f"Some bytes are not {self._dialect.encoding} text; rows that hold them are "
+                "skipped (or give the encoding)."
             )
         local = [
             item.location

@@ -96,8 +96,8 @@ def contact_sheet(
     """A grid of frames with their landmarks, about 1600 px wide; uint8 RGB [H, W, 3].
 
     Under each frame stand its number, its timestamp in seconds, and per part whether it is present:
-    in the part's colour where it was observed, in brackets too where it was only filled, a grey "no"
-    where it is missing.
+    in the part's colour where it was observed, in brackets too where it was only filled, a grey
+    "no" where it is missing.
 
     Args:
         frames: (frame index of the tracks, timestamp in seconds, uint8 RGB image), in order; images

@@ -34,7 +34,7 @@ _OTHER_FILES = {
     b"7z\xbc\xaf": "a 7-Zip archive",
     b"\x89HDF": "an HDF5 file",
     b"PAR1": "a Parquet file",
-    b"#EXTM3U": "a playlist, not the video itself",
+    b"#EXTM3U": "a playlist",
 }
 
 
@@ -102,7 +102,7 @@ def _refuse_what_is_no_video(source: Path) -> None:
     except OSError as error:
         raise Unreadable(f"{source} cannot be read: {error.strerror or error}") from error
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    shown = repr(text[:24].decode("ascii", "replace"))
+    shown = repr(head[:24].decode("utf-8", "replace"))
     if not head:
         raise Unreadable(f"{source.name} is empty (0 bytes); copy or download it again")
     if text.startswith(b"version https://git-lfs"):
@@ -182,6 +182,8 @@ def decode_stream(
                 except (av.error.FFmpegError, ValueError) as error:
                     lost(_message(error))
             ended = True
+        except IndexError:
+            break  # after the last packet, PyAV 18 trips over streams that appeared on the way
         except (av.error.FFmpegError, OSError, ValueError) as error:
             failures += 1
             if failures == 1:
@@ -189,6 +191,8 @@ def decode_stream(
     if not ended:
         try:
             yield from stream.decode(None)
+        except av.error.EOFError:
+            return  # emptied before
         except (av.error.FFmpegError, ValueError) as error:
             lost(_message(error))
 

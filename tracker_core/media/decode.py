@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from av.filter.context import FilterContext
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from tracker_core.errors import Unreadable
 from tracker_core.media.container import decode_stream, open_video
@@ -32,7 +32,9 @@ T = TypeVar("T")
 
 _SEEK_BEYOND_S = 10.0  # below that, decoding from the start is as cheap
 _SEEK_MARGINS_S = (2.0, 12.0)  # how far before a frame to look for a keyframe: usual, then long
-_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+# FFmpeg's AVColorSpace. The converter refuses a frame with any other label.
+_BT709, _UNSPECIFIED, _BT2020, _BT2020_CONSTANT = 1, 2, 9, 10
+_KNOWN_SPACES = (0, 1, 2, 4, 5, 6, 7, 9)
 _TURNS = {
     90: cv2.ROTATE_90_CLOCKWISE,
     180: cv2.ROTATE_180,
@@ -107,7 +109,14 @@ def _read(
     for index, frame in frames:
         if index < wanted[position]:
             continue
-        yield Frame(index, float(info.timestamps[index]), upright.picture(frame))
+        try:
+            image = upright.picture(frame)
+        except av.error.FFmpegError as error:
+            raise Unreadable(
+                f"frame {index} of {source.name} ({frame.format.name}) cannot be converted to RGB: "
+                f"{error.strerror}; convert the video to H.264 with yuv420p"
+            ) from error
+        yield Frame(index, float(info.timestamps[index]), image)
         position += 1
         if position == len(wanted):
             return
@@ -273,13 +282,13 @@ def _rgb(
     height: int,
     hdr: str | None = None,
 ) -> Image:
+    _say_colors(frame)
     smaller = width < frame.width or height < frame.height
     rgb = reformatter.reformat(
         frame,
         width,
         height,
         "rgb48le" if hdr else "rgb24",
-        src_colorspace=_matrix(frame),
         interpolation=Interpolation.AREA if smaller else Interpolation.BICUBIC,
         dst_color_range=ColorRange.JPEG,
         threads=1,
@@ -289,10 +298,21 @@ def _rgb(
     return np.ascontiguousarray(rgb.to_ndarray(), np.uint8)
 
 
-def _matrix(frame: VideoFrame) -> Colorspace | None:
-    """BT.709 for HD that does not say, as players take it; None for what the frame says."""
-    unsaid = int(frame.colorspace) == _UNSPECIFIED
-    return Colorspace.ITU709 if unsaid and frame.height >= 720 else None
+def _say_colors(frame: VideoFrame) -> None:
+    """Leave only colour labels that the converter knows, and give HD that has none its own.
+
+    BT.709 is what players take HD for that does not say; SD stays with the converter's BT.601.
+    """
+    space = int(frame.colorspace)
+    if space == _BT2020_CONSTANT:
+        space = _BT2020
+    elif space not in _KNOWN_SPACES:
+        space = _UNSPECIFIED
+    if space == _UNSPECIFIED and frame.height >= 720 and not frame.format.is_rgb:
+        space = _BT709
+    frame.colorspace = space
+    if int(frame.color_range) not in (0, 1, 2):
+        frame.color_range = 0
 
 
 def _centred(image: Image, size: tuple[int, int]) -> Image:
@@ -327,7 +347,8 @@ def tone_map(image: npt.NDArray[np.uint16], transfer: str) -> Image:
     """
     light = np.clip(cv2.transform(_light(transfer)[image], _TO_BT709), 0, _BRIGHTEST)
     # Roots are spaced as finely as dark tones need.
-    return np.take(_shown(), (np.sqrt(light / _BRIGHTEST) * 65535).astype(np.uint16))
+    shown: Image = _shown()[(np.sqrt(light / _BRIGHTEST) * 65535).astype(np.uint16)]
+    return shown
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -57,7 +58,6 @@ class VideoWriter:
         self._given = (height, width, 3)
         self._time_base = time_base
         self._last_pts = -1
-        self._last_step = 0
         self._reformatter = VideoReformatter()
         self._container: OutputContainer = av.open(
             str(path.absolute()), "w", format="mp4", options={"movflags": "+faststart"}
@@ -88,6 +88,8 @@ class VideoWriter:
             raise ValueError(
                 f"expected a uint8 picture of shape {self._given}, got {image.dtype} {image.shape}"
             )
+        if not math.isfinite(timestamp_s):
+            raise ValueError(f"{timestamp_s} is not a time")
         pts = round(Fraction(timestamp_s) / self._time_base)
         if pts <= self._last_pts:
             raise ValueError(

@@ -368,8 +368,8 @@ def _issues(
     people = int(info.get("person_count") or 0)
     if people > 1:
         issues.append(f"several_people_{people}")
-    issues += [str(note) for note in info.get("notes") or () if str(note) not in issues]
-    return issues
+    issues += [str(note) for note in info.get("notes") or ()]
+    return list(dict.fromkeys(issues))
 
 
 def _frames_with(tracks: Tracks, state: State) -> float:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tracker_core.landmarks.topology import HAND_NAMES, Part, Topology
+from tracker_core.landmarks.topology import HAND_NAMES, Part
 from tracker_core.landmarks.tracks import State, Tracks
 
 Floats = npt.NDArray[np.float64]
@@ -125,7 +125,7 @@ def smooth(raw: Tracks, parameters: SmoothingParameters) -> Tracks:
     c counts like the c-th part of a frame, and one in fast motion like several. Speed is measured
     in the image over 0.08 s to either side, the larger of the two, in shoulder widths per second.
     The speed term does what that of the 1€ filter does (Casiez et al., CHI 2012). On five clips of
-    signers, wrists kept 97 % of their peak speed (98th percentile) and hands 88 %, where the same
+    signers, wrists kept 97 % of their peak speed (98th percentile) and hands 89 %, where the same
     alphas without it kept 65 % and 60 % and moved a wrist up to 0.24 shoulder widths; the median
     jitter of hands fell to 0.61 of the raw one, against 0.45. Without it wrist and fingers, having
     different alphas, also pull a moving hand out of shape.
@@ -138,42 +138,13 @@ def smooth(raw: Tracks, parameters: SmoothingParameters) -> Tracks:
     observed where the face is, with the face's mean confidence as its own; a blink lasts as long
     as a spike, so blendshapes are not clamped.
     """
-    times = raw.timestamps
-    observed = _observed(raw, parameters.min_confidence)
-    values = np.concatenate([raw.positions, raw.world], axis=2, dtype=np.float64)
-    values[~observed] = np.nan
+    out = Tracks.empty(raw.topology, raw.timestamps, raw.image_size)
     scale = shoulder_width(raw, parameters.min_confidence)
-
-    clamped = np.zeros_like(observed)
-    if parameters.velocity_clamp_deg:
-        values, clamped = clamp_spikes(
-            values, times, raw.topology, scale, parameters.velocity_clamp_deg
-        )
-    confidence = np.where(observed, raw.confidence, 0.0)
-    confidence[clamped] /= 2
-
-    speed = _speed(values[..., :2], times, parameters.max_gap_frames) / scale
-    kept = _kept(_alphas(raw.topology, parameters), speed, confidence, parameters.responsive_speed)
-    values = _average(values, kept[:, :, None], times, parameters.max_gap_frames)
-    values = fill_gaps(values, times, parameters.max_gap_frames)
-    present = np.isfinite(values[..., :3]).all(axis=2)
-
-    filled = present & ~observed
-    state = np.where(observed, State.OBSERVED, State.MISSING)
-    state[clamped] = State.CLAMPED
-    state[filled] = State.FILLED
-    before, after = _neighbours(observed)
-    lower = np.minimum(*(np.take_along_axis(confidence, at, 0) for at in (before, after)))
-    confidence[filled] = lower[filled] / 2
-
-    return replace(
-        raw,
-        positions=values[..., :3].astype(np.float32),
-        confidence=confidence.astype(np.float32),
-        state=state.astype(np.uint8),
-        world=values[..., 3:].astype(np.float32),
-        blendshapes=_smooth_blendshapes(raw, parameters).astype(np.float32),
-    )
+    # Part by part, as no landmark depends on another part's, and a long video is large.
+    for part in raw.topology.parts:
+        _smooth_part(raw, out, part, scale, parameters)
+    out.blendshapes[:] = _smooth_blendshapes(raw, parameters)
+    return replace(out, provenance=raw.provenance)
 
 
 def shoulder_width(tracks: Tracks, min_confidence: float = 0.6) -> float:
@@ -205,7 +176,7 @@ def shoulder_width(tracks: Tracks, min_confidence: float = 0.6) -> float:
 
 
 def clamp_spikes(
-    values: Floats, times: Floats, topology: Topology, scale: float, limit_deg: float
+    values: Floats, times: Floats, part: Part, scale: float, limit_deg: float
 ) -> tuple[Floats, Bools]:
     """Hold back landmarks that jump away and come back at once.
 
@@ -216,9 +187,9 @@ def clamp_spikes(
       for the true time step, on an arm as long as the segment (its 90th percentile in the image,
       at least a tenth of a shoulder width; for a root, a shoulder width);
     - it ends where it began, to within half the smaller of the two steps;
-    - in the frame before and the frame after it the landmark moved less than half as much (one of
-      the two may be unknown). Around the turning points of a movement to and fro it moves faster
-      than that, up to 5 times a second at 25 fps, so genuine motion survives at any amplitude.
+    - in the two steps before and the two after it the landmark moved at most half as much (those of
+      one side may be unknown). A movement to and fro, even one of seven times a second at 25 fps,
+      moves more than that around its turning points, so genuine motion survives at any amplitude.
 
     What came back was never there, so a spike is held back wholly: it is put on the straight line
     in time between the frames around it. Parents are treated before their children, so a hand that
@@ -228,7 +199,7 @@ def clamp_spikes(
         values: float64 [T, N, C], C at least 2: x, y in pixels, then whatever moves along with
             them; NaN where not observed.
         times: float64 [T], seconds.
-        topology: of the N landmarks.
+        part: that the N landmarks form.
         scale: shoulder width in pixels.
         limit_deg: in degrees per 1/25 s.
 
@@ -237,7 +208,7 @@ def clamp_spikes(
     """
     values = values.copy()
     clamped = np.zeros(values.shape[:2], np.bool_)
-    parents = _parents(topology)
+    parents = _parents(part)
     for level in _levels(parents):
         roots = parents[level] < 0
         origin = values[:, np.maximum(parents[level], 0)]
@@ -267,13 +238,51 @@ def fill_gaps(values: Floats, times: Floats, max_gap_frames: int) -> Floats:
     before, after = _neighbours(known)
     gap = ~known & np.take_along_axis(known, before, 0) & np.take_along_axis(known, after, 0)
     gap &= after - before - 1 <= max_gap_frames
-    start, end = times[before], times[after]
-    now = times.reshape(-1, *(1,) * (values.ndim - 1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = (now - start) / (end - start)
-    first = np.take_along_axis(values, before, 0)
-    line = first + share * (np.take_along_axis(values, after, 0) - first)
-    return np.where(gap, line, values)
+    at = np.nonzero(gap)
+    start, end = before[at], after[at]
+    share = (times[at[0]] - times[start]) / (times[end] - times[start])
+    first, last = values[(start, *at[1:])], values[(end, *at[1:])]
+    out = values.copy()
+    out[at] = first + share * (last - first)
+    return out
+
+
+def _smooth_part(
+    raw: Tracks, out: Tracks, part: Part, scale: float, parameters: SmoothingParameters
+) -> None:
+    """Write one part's landmarks into ``out``, in which they are missing; see `smooth`."""
+    times, where = raw.timestamps, part.slice
+    observed = _observed(raw, parameters.min_confidence)[:, where]
+    values = raw.positions[:, where].astype(np.float64)
+    if part.has_world:
+        values = np.concatenate([values, raw.world[:, where]], axis=2, dtype=np.float64)
+    values[~observed] = np.nan
+
+    clamped = np.zeros_like(observed)
+    if parameters.velocity_clamp_deg:
+        values, clamped = clamp_spikes(values, times, part, scale, parameters.velocity_clamp_deg)
+    confidence = np.where(observed, raw.confidence[:, where], 0.0).astype(np.float64)
+    confidence[clamped] /= 2
+
+    alphas = np.array([_alpha(part, name, parameters) for name in part.names])
+    speed = _speed(values[..., :2], times, parameters.max_gap_frames) / scale
+    kept = _kept(alphas, speed, confidence, parameters.responsive_speed)
+    values = _average(values, kept[:, :, None], times, parameters.max_gap_frames)
+    values = fill_gaps(values, times, parameters.max_gap_frames)
+
+    filled = np.isfinite(values[..., :3]).all(axis=2) & ~observed
+    before, after = _neighbours(observed)
+    lower = np.minimum(*(np.take_along_axis(confidence, at, 0) for at in (before, after)))
+    confidence[filled] = lower[filled] / 2
+
+    out.positions[:, where] = values[..., :3]
+    if part.has_world:
+        out.world[:, where] = values[..., 3:]
+    out.confidence[:, where] = confidence
+    state = out.state[:, where]  # a view
+    state[observed] = State.OBSERVED
+    state[clamped] = State.CLAMPED
+    state[filled] = State.FILLED
 
 
 def _observed(tracks: Tracks, min_confidence: float) -> Bools:
@@ -281,13 +290,6 @@ def _observed(tracks: Tracks, min_confidence: float) -> Bools:
     measured = np.isin(tracks.state, (State.OBSERVED, State.CLAMPED))
     certain: Bools = tracks.confidence >= np.float32(min_confidence)
     return measured & certain & np.isfinite(tracks.positions).all(axis=2)
-
-
-def _alphas(topology: Topology, parameters: SmoothingParameters) -> Floats:
-    """float64 [N]: the EMA's alpha of each landmark."""
-    return np.array(
-        [_alpha(part, name, parameters) for part in topology.parts for name in part.names]
-    )
 
 
 def _alpha(part: Part, landmark: str, parameters: SmoothingParameters) -> float:
@@ -301,16 +303,16 @@ def _alpha(part: Part, landmark: str, parameters: SmoothingParameters) -> float:
     return parameters.ema_alpha_body
 
 
-def _parents(topology: Topology) -> Indices:
-    """Index [N] of each landmark's parent; -1 for roots."""
-    parents: list[int] = []
-    for part in topology.parts:
-        table = _HAND_PARENTS if part.name.endswith("_hand") else _POSE_PARENTS
-        for name in part.names:
-            parent = "" if part.name == "face" else table.get(name, "")
-            known = parent in part.names
-            parents.append(part.start + part.names.index(parent) if known else -1)
-    return np.array(parents, np.intp)
+def _parents(part: Part) -> Indices:
+    """Index [N], within the part, of each landmark's parent; -1 for roots."""
+    table: dict[str, str] = _POSE_PARENTS
+    if part.name == "face":
+        table = {}
+    elif part.name.endswith("_hand"):
+        table = _HAND_PARENTS
+    parents = [table.get(name, "") for name in part.names]
+    known = {name: number for number, name in enumerate(part.names)}
+    return np.array([known.get(parent, -1) for parent in parents], np.intp)
 
 
 def _levels(parents: Indices) -> list[Indices]:
@@ -331,8 +333,8 @@ def _hold_back(segment: Floats, times: Floats, arm: Floats, limit_deg: float, le
     turn = np.minimum(np.radians(limit_deg) * ALPHA_RATE * dt, np.pi)
     limit = 2 * arm * np.sin(turn / 2)  # [T - 1, K]
     step = np.linalg.norm(np.diff(segment[..., :2], axis=0), axis=2)
-    unknown = np.full((1, count), np.nan)
-    padded = np.concatenate([unknown, step, unknown])
+    unknown = np.full((2, count), np.nan)
+    padded = np.concatenate([unknown, step, unknown])  # step[i] is padded[i + 2]
 
     # Spike number i is in frames i + 1 .. i + length, between frames i and end[i].
     starts = np.arange(frames - length - 1)
@@ -341,8 +343,10 @@ def _hold_back(segment: Floats, times: Floats, arm: Floats, limit_deg: float, le
     smaller = np.minimum(out, back)
     drift = np.linalg.norm(segment[ends, :, :2] - segment[starts, :, :2], axis=2)
     found = (out > limit[starts]) & (back > limit[ends - 1]) & (drift <= smaller / 2)
-    before, after = padded[starts], padded[ends + 1]
-    found &= ~(before > out / 2) & ~(after > back / 2) & ~(np.isnan(before) & np.isnan(after))
+    before = np.stack([padded[starts], padded[starts + 1]])
+    after = np.stack([padded[ends + 2], padded[ends + 3]])
+    found &= ~((before > out / 2) | (after > back / 2)).any(axis=0)
+    found &= np.isfinite(before).all(axis=0) | np.isfinite(after).all(axis=0)
 
     for offset in range(1, length + 1):
         now = starts + offset
@@ -437,8 +441,9 @@ def _percentile(values: Floats, percent: float) -> Floats:
     known = np.isfinite(values).sum(axis=0)
     rank = np.maximum(known - 1, 0) * percent // 100
     # NaN sorts last.
-    at = np.take_along_axis(np.sort(values, axis=0), rank.astype(np.intp)[None], axis=0)[0]
-    return np.nan_to_num(at)
+    at: Floats = np.take_along_axis(np.sort(values, axis=0), rank.astype(np.intp)[None], axis=0)
+    out: Floats = np.nan_to_num(at[0])
+    return out
 
 
 def _smooth_blendshapes(raw: Tracks, parameters: SmoothingParameters) -> Floats:
