@@ -24,6 +24,7 @@ from tracker_core.errors import CannotRun, ModelError, VideoError
 from tracker_core.ingest.jobs import ingest as ingest_rows
 from tracker_core.ingest.jobs import scope_of
 from tracker_core.ingest.manifest import open_manifest
+from tracker_core.pipeline import StageName
 from tracker_core.settings import load_settings
 from tracker_core.store.catalog import Catalog
 from tracker_core.tracking.models import MODELS, ModelStore
@@ -46,7 +47,8 @@ Workspace = Annotated[
 Provider = Annotated[str | None, typer.Option(help="Tracking provider, e.g. mediapipe.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Videos processed at a time.")]
 ForceStage = Annotated[
-    str | None, typer.Option(help="Run this stage and those after it, even where they are done.")
+    StageName | None,
+    typer.Option(help="Run this stage and those after it, even where they are done."),
 ]
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="Also videos that have failed for good.")
@@ -55,7 +57,8 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting, e.g. --set target_fps=source."),
 ]
-Root = Annotated[Path | None, typer.Option(help="Folder that relative paths start from.")]
+Root = Annotated[str | None, typer.Option(help="Folder or URL that relative paths start from.")]
+Encoding = Annotated[str | None, typer.Option(help="Of the manifest, where guessed wrongly.")]
 Columns = Annotated[
     str | None,
     typer.Option(metavar="ROLE=COLUMN,...", help="Columns, e.g. word=Ord,path=Videofil."),
@@ -73,6 +76,7 @@ def run(
     retry_failed: RetryFailed = False,
     root: Root = None,
     columns: Columns = None,
+    encoding: Encoding = None,
     strict: Strict = False,
     workspace: Workspace = None,
     settings: Set = None,
@@ -84,7 +88,8 @@ def run(
     _finish(
         run_videos(
             [manifest], overrides, as_manifest=True, limit=limit, force_stage=force_stage,
-            retry_failed=retry_failed, root=root, columns=_pairs(columns), strict=strict,
+            retry_failed=retry_failed, root=root, columns=_pairs(columns), encoding=encoding,
+            strict=strict,
         )
     )  # fmt: skip
 
@@ -115,13 +120,16 @@ def ingest(
     manifest: Annotated[str, typer.Argument(help="A CSV of any kind, a folder, a glob or a URL.")],
     root: Root = None,
     columns: Columns = None,
+    encoding: Encoding = None,
     strict: Strict = False,
     workspace: Workspace = None,
     settings: Set = None,
 ) -> None:
     """Bring the catalog up to date with a manifest, and process nothing."""
     with _catalog(_overrides(settings, workspace_dir=workspace)) as catalog:
-        rows = open_manifest(manifest, root=root, columns=_pairs(columns), strict=strict)
+        rows = open_manifest(
+            manifest, root=root, columns=_pairs(columns), encoding=encoding, strict=strict
+        )
         console.out.print(rows.recognised.describe(), markup=False, highlight=False)
         with console.ingest_progress() as counted:
             result = ingest_rows(rows, scope_of(rows, manifest), manifest, catalog, counted)
@@ -207,7 +215,6 @@ def doctor(workspace: Workspace = None, settings: Set = None) -> None:
                       style="" if check.ok else "red")  # fmt: skip
     console.out.print(table)
     raise typer.Exit(OK if all(check.ok for check in checks) else COULD_NOT_RUN)
-
 
 
 @models_app.command("list")

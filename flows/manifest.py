@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
-from prefect.states import State
 
-from flows.run import Scope, due_jobs, process
-from flows.shard import StageName
+from flows.run import process
 from tracker_core.ingest.jobs import ingest, rows_of, scope_of
 from tracker_core.ingest.manifest import Manifest, open_manifest
+from tracker_core.pipeline import StageName
+from tracker_core.planning import Scope, due_jobs
 from tracker_core.settings import load_settings
 from tracker_core.store.catalog import Catalog
 
@@ -26,6 +26,7 @@ def process_manifest(
     retry_failed: bool = False,
     root: str | None = None,
     columns: dict[str, str] | None = None,
+    encoding: str | None = None,
     strict: bool = False,
     overrides: dict[str, Any] | None = None,
 ) -> State[Any]:
@@ -38,12 +39,11 @@ def process_manifest(
         retry_failed: also process videos that have failed for good with these settings.
         root: the folder that relative paths start from; by default the manifest's own.
         columns: role (word, path, start, end) to column, where they are not recognised.
+        encoding: of the manifest, where it is guessed wrongly.
         strict: stop at the first row that cannot be used.
         overrides: settings above those of the environment, e.g. {"target_fps": "source"}.
     """
-    rows = open_manifest(
-        manifest, root=Path(root) if root else None, columns=columns, strict=strict
-    )
+    rows = open_manifest(manifest, root=root, columns=columns, encoding=encoding, strict=strict)
     return _process([rows], manifest, limit, force_stage, retry_failed, overrides or {})
 
 

@@ -4,62 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.schemas.objects import State
 from prefect.deployments import run_deployment
-from prefect.states import Completed, State
+from prefect.states import Completed
 
-from flows.shard import ShardItem, StageName, process_shard, shards_of
-from tasks.stages import sweep_scratch
-from tracker_core.pipeline import pipeline_fingerprint
+from flows.shard import ShardItem, process_shard, shards_of
+from tracker_core.pipeline import StageName
+from tracker_core.planning import Scope, begin_run
 from tracker_core.settings import Settings
-from tracker_core.store.artifacts import ArtifactStore
 from tracker_core.store.catalog import Catalog, DueJob
 from tracker_core.store.schema import Run
-from tracker_core.tracking.models import ModelStore
-from tracker_core.tracking.registry import provider
-
-
-@dataclass(frozen=True)
-class Scope:
-    """Videos that belong together for a run.
-
-    Attributes:
-        id: what their rows carry; None: the whole catalog.
-        name: for people.
-    """
-
-    id: str | None
-    name: str
-
-
-def due_jobs(
-    scope: Scope,
-    settings: Settings,
-    catalog: Catalog,
-    *,
-    force: bool = False,
-    retry_failed: bool = False,
-    limit: int | None = None,
-) -> Iterator[DueJob]:
-    """What of a scope is to be done, after what is called done has been found to be there.
-
-    Raises ModelError or SettingsError: better before the first video than at each.
-    """
-    models = ModelStore(settings.models_dir)
-    provider(settings.tracking_provider, models)
-    models.check()
-    store = ArtifactStore(settings.artifacts, settings.cache)
-    pipeline = pipeline_fingerprint(settings)
-    catalog.release_dead()
-    store.sweep()
-    sweep_scratch(settings.cache)
-    catalog.requeue(_gone(scope, pipeline, catalog, store))
-    return catalog.due(scope.id, pipeline, force=force, retry_failed=retry_failed, limit=limit)
 
 
 def process(
@@ -84,7 +43,7 @@ def process(
     the scope is not done, with the counts in its message and its data.
     """
     started = time.monotonic()
-    run = catalog.start_run(scope.id, scope.name, pipeline_fingerprint(settings))
+    run = begin_run(scope, settings, catalog)
     for number, items in enumerate(shards_of(_items(jobs), settings.shard_size), start=1):
         catalog.add_to_run(run.id, due=sum(len(item.job_ids) for item in items))
         name = f"{Path(scope.name).name} {number}"
@@ -108,16 +67,6 @@ def process(
         _wait_for_others(run, catalog)
     run = catalog.end_run(run.id, round(time.monotonic() - started, 3))
     return _report(run, scope, catalog)
-
-
-def _gone(scope: Scope, pipeline: str, catalog: Catalog, store: ArtifactStore) -> list[Any]:
-    """Jobs that the catalog calls done but whose track or package is not there any more."""
-    published = store.listing("tracks")
-    return [
-        job_id
-        for job_id, path, size, package in catalog.done_outputs(scope.id, pipeline)
-        if published.get(path) != size or package is None or not Path(package).is_dir()
-    ]
 
 
 def _items(jobs: Iterator[DueJob]) -> Iterator[ShardItem]:

@@ -5,24 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from prefect import flow
-from prefect.futures import wait
+from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel
 
 from tasks.video import process_videos
 from tracker_core.export.index import rebuild_index
-from tracker_core.pipeline import stages_from
+from tracker_core.pipeline import StageName, stages_from
 from tracker_core.settings import Settings, load_settings
 from tracker_core.store.artifacts import ArtifactStore
 from tracker_core.store.catalog import Catalog
-
-StageName = Literal[
-    "probe", "normalize", "roi", "track", "smooth", "score", "persist", "export"
-]
 
 
 class ShardItem(BaseModel):
@@ -34,7 +30,7 @@ class ShardItem(BaseModel):
 
 @flow(name="process-shard", flow_run_name="{name}", persist_result=False)
 def process_shard(
-    name: str,
+    name: str,  # noqa: ARG001 - the flow run's name
     run_id: UUID,
     items: list[ShardItem],
     force_stage: StageName | None = None,
@@ -56,9 +52,9 @@ def process_shard(
     run = catalog.run(run_id)
     with (
         _heartbeat(catalog, settings),
-        ThreadPoolTaskRunner(max_workers=settings.workers) as runner,
+        _threads(settings.workers) as runner,
     ):
-        futures = [
+        futures: list[PrefectFuture[dict[str, int]]] = [
             runner.submit(
                 process_videos,
                 parameters={
@@ -96,6 +92,10 @@ def _heartbeat(catalog: Catalog, settings: Settings) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+def _threads(count: int) -> ThreadPoolTaskRunner[Any]:
+    return ThreadPoolTaskRunner(max_workers=count)
 
 
 def _sum(outcomes: Iterator[dict[str, int]]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from tracker_core.ingest.jobs import ingest, rows_of, scope_of
 from tracker_core.ingest.manifest import open_manifest
 from tracker_core.landmarks.overlay import write_contact_sheet, write_overlay_video
 from tracker_core.landmarks.tracks import Tracks
+from tracker_core.pipeline import StageName
+from tracker_core.planning import Scope, begin_run, due_jobs
 from tracker_core.settings import Settings, load_settings
 from tracker_core.store.artifacts import ArtifactRef, ArtifactStore
 from tracker_core.store.catalog import Catalog
@@ -40,22 +43,24 @@ def run_videos(
     *,
     as_manifest: bool,
     limit: int | None = None,
-    force_stage: str | None = None,
+    force_stage: StageName | None = None,
     retry_failed: bool = False,
-    root: Path | None = None,
+    root: str | None = None,
     columns: Mapping[str, str] | None = None,
+    encoding: str | None = None,
     strict: bool = False,
 ) -> Outcome:
     """Ingest a manifest, or videos, and process what is due.
 
     Nothing of Prefect is started when nothing is due, so a run with nothing to do takes a moment.
     """
-    from flows.run import Scope, due_jobs  # imports Prefect
-
     settings = load_settings(overrides)
     catalog = Catalog(settings.database).open()
     name = ", ".join(sources)
-    manifests = [open_manifest(s, root=root, columns=columns, strict=strict) for s in sources]
+    manifests = [
+        open_manifest(source, root=root, columns=columns, encoding=encoding, strict=strict)
+        for source in sources
+    ]
     for manifest in manifests:
         console.out.print(manifest.recognised.describe(), markup=False, highlight=False)
     with console.ingest_progress() as counted:
@@ -68,21 +73,35 @@ def run_videos(
     due = sum(1 for _ in due_jobs(
         scope, settings, catalog, force=force, retry_failed=retry_failed, limit=limit
     ))  # fmt: skip
-    run = None
-    if due:
+    run: Run | None
+    if not due:
+        began = time.monotonic()
+        run = catalog.end_run(
+            begin_run(scope, settings, catalog).id, round(time.monotonic() - began, 3)
+        )
+    else:
         from flows.manifest import process_manifest, process_video
 
-        options = {
-            "force_stage": force_stage, "retry_failed": retry_failed, "overrides": dict(overrides)
-        }  # fmt: skip
         with console.run_progress(catalog, now(), due):
             if as_manifest:
                 process_manifest(
-                    sources[0], limit=limit, root=str(root) if root else None,
-                    columns=dict(columns) if columns else None, strict=strict, **options,
-                )  # fmt: skip
+                    sources[0],
+                    limit=limit,
+                    force_stage=force_stage,
+                    retry_failed=retry_failed,
+                    root=root,
+                    columns=dict(columns) if columns else None,
+                    encoding=encoding,
+                    strict=strict,
+                    overrides=dict(overrides),
+                )
             else:
-                process_video(list(sources), **options)
+                process_video(
+                    list(sources),
+                    force_stage=force_stage,
+                    retry_failed=retry_failed,
+                    overrides=dict(overrides),
+                )
         run = catalog.last_run(scope.id)
     return _summary(scope.id, run, settings, catalog)
 
@@ -92,6 +111,7 @@ def export_packages(word: str | None, video: str | None, overrides: Mapping[str,
     settings = load_settings(overrides)
     catalog = Catalog(settings.database).open()
     due = sum(1 for _ in catalog.done_jobs(word, video))
+    run: Run | None
     if not due:
         raise CannotRun(
             f"no video that is done matches {video or word or 'the catalog'}: "
@@ -150,9 +170,7 @@ def _one_video(name: str, catalog: Catalog) -> Video:
     return found[0][0]
 
 
-def _summary(
-    scope: str | None, run: Run | None, settings: Settings, catalog: Catalog
-) -> Outcome:
+def _summary(scope: str | None, run: Run | None, settings: Settings, catalog: Catalog) -> Outcome:
     failures = catalog.failures(scope)
     console.summary(catalog.counts(scope), failures, run, settings)
     catalog.close()
@@ -162,4 +180,3 @@ def _summary(
 def quiet_prefect() -> None:
     """Leave the terminal to our own progress; Prefect's log still goes to its server."""
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-

@@ -7,18 +7,13 @@ stage's key. A hit counts only while the artifacts it names exist.
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import psutil
-from prefect import Task, task
+from prefect import Task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import exponential_backoff
 
@@ -29,6 +24,7 @@ from tracker_core.pipeline import PIPELINE, STAGES, Stage, stage_key
 from tracker_core.settings import Settings
 from tracker_core.stages import StageWork, Subject
 from tracker_core.store.artifacts import ArtifactStore, StageRecord
+from tracker_core.store.scratch import scratch
 
 
 @dataclass(frozen=True)
@@ -109,7 +105,7 @@ def run_stages(
 def _run(stage: Stage, call: StageCall, forced: bool, counts: StageCounts) -> StageRecord:
     stage_task = _stage_task(stage.name, call.store, call.settings.retries)
     if not forced:
-        state = stage_task(call, return_state=True)
+        state = cast("State[Any]", stage_task(call, return_state=True))
         record = StageRecord.model_validate(state.result())
         if state.name != "Cached":
             counts.executed += 1
@@ -124,8 +120,8 @@ def _run(stage: Stage, call: StageCall, forced: bool, counts: StageCounts) -> St
 
 
 @cache
-def _stage_task(name: str, store: ArtifactStore, retries: int) -> Task[..., Any]:
-    return task(
+def _stage_task(name: str, store: ArtifactStore, retries: int) -> Task[[StageCall], dict[str, Any]]:
+    return Task(
         execute,
         name=name,
         task_run_name=f"{name} {{call.subject.word}} ({{call.subject.filename}})",
@@ -150,7 +146,7 @@ def execute(call: StageCall) -> dict[str, Any]:
     """Run one stage and publish its files; returns the `StageRecord` as JSON values."""
     stage = STAGES[call.stage]
     settings, store = call.settings, call.store
-    with _scratch(settings.cache) as out:
+    with scratch(settings.cache) as out:
         work = StageWork(
             source=call.source,
             content=call.content,
@@ -161,7 +157,8 @@ def execute(call: StageCall) -> dict[str, Any]:
                 for name in stage.inputs
             },
             facts={name: record.facts for name, record in call.records.items()},
-            keys={name: record.key for name, record in call.records.items()} | {stage.name: call.key},
+            keys={name: record.key for name, record in call.records.items()}
+            | {stage.name: call.key},
             models_dir=settings.models_dir,
             out=out,
         )
@@ -188,22 +185,3 @@ def _time_limit(call: StageCall) -> float:
         frames = call.source.stat().st_size / 5_000
     settings = call.settings
     return settings.stage_timeout_s + settings.stage_timeout_per_frame_s * frames
-
-
-@contextmanager
-def _scratch(cache_dir: Path) -> Iterator[Path]:
-    """An empty folder of this process, gone afterwards."""
-    folder = cache_dir / "scratch" / str(os.getpid()) / uuid.uuid4().hex
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def sweep_scratch(cache_dir: Path) -> None:
-    """Delete what processes that no longer run left in the scratch folder."""
-    top = cache_dir / "scratch"
-    for folder in top.iterdir() if top.is_dir() else ():
-        if folder.name.isdigit() and not psutil.pid_exists(int(folder.name)):
-            shutil.rmtree(folder, ignore_errors=True)

@@ -116,7 +116,10 @@ def _source(video: Video, settings: Settings, catalog: Catalog) -> tuple[Path, s
         stat = source.stat()
     except OSError as error:
         raise MissingFile(f"{source} is not there: {error.strerror or error}") from None
-    if video.sha256 is None or (stat.st_size, stat.st_mtime_ns) != (video.size_bytes, video.mtime_ns):
+    if video.sha256 is None or (stat.st_size, stat.st_mtime_ns) != (
+        video.size_bytes,
+        video.mtime_ns,
+    ):
         # Changed since the ingest: the key must name the bytes that are read now.
         found = fingerprint(source)
         catalog.set_content(video.id, found.sha256, found.sha1, found.size)

@@ -17,7 +17,7 @@
         ├── EmptySegment           empty_segment      no frame between the given start and end
         ├── NoPerson               no_person          nobody was found in any frame
         ├── MissingFile            missing_file       the file is not where the manifest says
-        ├── Unexpected             unexpected         an error we did not foresee: a bug, tried again
+        ├── Unexpected             unexpected         a bug or a surprise
         └── Retryable              may succeed when tried again
             ├── TimedOut           timed_out          a stage ran past its time limit
             ├── WorkerCrashed      worker_crashed     the process of a stage died
@@ -101,7 +101,7 @@ class MissingFile(VideoError):
 
 
 class Unexpected(VideoError):
-    """A bug or a surprise. The next run tries again; this one does not, since it would repeat it."""
+    """A bug or a surprise: the next run tries again; trying twice in one would repeat it."""
 
     code = "unexpected"
     retryable = True

@@ -29,9 +29,7 @@ _pool: ProcessPool | None = None
 _pool_size = 0
 
 
-def run_isolated(
-    name: str, work: StageWork, timeout_s: float, processes: int, log: Path
-) -> Facts:
+def run_isolated(name: str, work: StageWork, timeout_s: float, processes: int, log: Path) -> Facts:
     """Do one stage's work in another process.
 
     Args:
@@ -48,8 +46,8 @@ def run_isolated(
         facts: Facts = future.result()
     except FutureTimeoutError:
         raise TimedOut(
-            f"{name} was ended after {timeout_s:.0f} s: the file may be damaged, or the machine too "
-            "busy (STAGE_TIMEOUT_S, STAGE_TIMEOUT_PER_FRAME_S)"
+            f"{name} was ended after {timeout_s:.0f} s: the file may be damaged, or the machine "
+            "too busy (STAGE_TIMEOUT_S, STAGE_TIMEOUT_PER_FRAME_S)"
         ) from None
     except (ProcessExpired, CancelledError) as error:
         code = getattr(error, "exitcode", None)
@@ -69,7 +67,7 @@ def close() -> None:
     global _pool  # noqa: PLW0603 - one pool per process
     with _lock:
         if _pool is not None:
-            _pool.stop()
+            _pool.stop()  # type: ignore[no-untyped-call]
             _pool.join()
             _pool = None
 
@@ -92,7 +90,7 @@ def _processes(count: int, log: Path) -> ProcessPool:
 def _begin(log: Path) -> None:
     """In a new process: leave Ctrl-C to the parent, and the other cores to the other processes.
 
-    MediaPipe and FFmpeg write to the process's error stream whatever Python says; it goes to a file.
+    MediaPipe and FFmpeg write to the process's error stream whatever Python says: to a file then.
     """
     import cv2
 

@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from tracker_core import stages
 from tracker_core.settings import Settings
@@ -69,7 +69,10 @@ PIPELINE: tuple[Stage, ...] = (
         "track", 1, ("probe", "normalize", "roi"), "raw `Tracks`",
         stages.track_parameters, stages.run_track, reads_source=True,
     ),
-    Stage("smooth", 1, ("track",), "smoothed `Tracks`", stages.smooth_parameters, stages.run_smooth),
+    Stage(
+        "smooth", 1, ("track",), "smoothed `Tracks`",
+        stages.smooth_parameters, stages.run_smooth,
+    ),
     Stage(
         "score", 1, ("probe", "normalize", "roi", "track", "smooth"),
         "quality 0..1 with its parts, issues and signature",
@@ -85,6 +88,8 @@ PIPELINE: tuple[Stage, ...] = (
         stages.export_parameters, stages.run_export, names_subject=True,
     ),
 )  # fmt: skip
+
+StageName = Literal["probe", "normalize", "roi", "track", "smooth", "score", "persist", "export"]
 
 STAGES = {stage.name: stage for stage in PIPELINE}
 
@@ -125,7 +130,7 @@ def stage_key(
 
 
 def pipeline_fingerprint(settings: Settings) -> str:
-    """One digest over all stages, parameters and models: the same exactly when no key would differ."""
+    """One digest over stages, parameters and models: the same exactly when no key would differ."""
     return digest([[s.name, s.version, s.parameters(settings)] for s in PIPELINE])
 
 
@@ -150,4 +155,3 @@ def markdown_table() -> str:
         reads = (["source"] if stage.reads_source else []) + list(stage.inputs)
         rows.append(f"| {stage.name} | {', '.join(reads)} | {stage.makes} |")
     return "\n".join(rows)
-

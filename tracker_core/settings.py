@@ -1,7 +1,7 @@
 """One Settings object: command line > environment > ``.env`` > defaults.
 
-The names of the user's own document (``WORKSPACE_DIR``, ``EMA_ALPHA_WRIST``, ``SUPABASE_DB_URL``...)
-work as they stand; case does not matter.
+The names of the user's own document (``WORKSPACE_DIR``, ``EMA_ALPHA_WRIST``, ...) work as they
+stand; case does not matter.
 """
 
 from __future__ import annotations

@@ -261,17 +261,15 @@ def run_smooth(work: StageWork) -> Facts:
     tracks.with_provenance(stage_keys=keys, smoothing=dict(work.parameters)).write_parquet(
         work.out / "tracks.parquet"
     )
-    return {
-        state.name.lower(): int(np.count_nonzero(tracks.state == state)) for state in State
-    }
+    return {state.name.lower(): int(np.count_nonzero(tracks.state == state)) for state in State}
 
 
 # score
 
 
-def score_parameters(_settings: Settings) -> dict[str, Any]:
+def score_parameters(settings: Settings) -> dict[str, Any]:
     """`QualityParameters`."""
-    return asdict(QualityParameters())
+    return asdict(QualityParameters(min_confidence=settings.min_confidence))
 
 
 def run_score(work: StageWork) -> Facts:
@@ -281,8 +279,8 @@ def run_score(work: StageWork) -> Facts:
         Tracks.read_parquet(work.inputs["smooth"]["tracks.parquet"]),
         {
             "damaged_fraction": work.facts["probe"]["damaged_fraction"],
-            "width": work.facts["normalize"]["width"],
-            "height": work.facts["normalize"]["height"],
+            "width": work.facts["probe"]["width"],
+            "height": work.facts["probe"]["height"],
             "person_count": work.facts["roi"]["people"],
         },
         QualityParameters(**work.parameters),

@@ -59,6 +59,8 @@ def test_there_are_five_files_and_equal_input_gives_equal_bytes(
     for name in FILES:
         assert (one / name).read_bytes() == (two / name).read_bytes(), name
     assert content(one, "index_entry.json") == entry
+    packed = (one / "tracking_v2.jsonl.gz").read_bytes()
+    assert packed[3:8] == bytes(5), "no name and no time of writing in the gzip header"
     assert (one / "unreal_import.py").read_bytes() == IMPORTER.read_bytes()
 
 

@@ -212,6 +212,34 @@ def test_it_holds_whatever_the_axes_of_the_bones(
     assert max(worst.values()) < 0.1, worst
 
 
+@pytest.mark.parametrize("bend", [2.0, 12.0, 40.0])
+def test_an_avatar_in_its_own_reference_pose_is_not_turned_at_all(
+    tmp_path: Path, editor: Editor, script: Load, bend: float
+) -> None:
+    """Directions say nothing of rolling about them; here every bone's whole rotation is known."""
+    avatar = mannequin(bend=bend)
+    editor.assets[BODY] = Skeleton(without_tips(avatar))
+    package = make_package(tmp_path / "rest", tracks_of(avatar, [avatar, avatar]))
+    script(package, editor).run(package, BODY, FACE)
+    sequence = editor.assets[f"{SEQUENCE}_Body"]
+    shown = played(avatar, sequence, 0)
+    assert len(sequence._tracks) == 53
+    for name in sequence._tracks:
+        off = shown.axes[name] @ avatar.axes[name].T
+        assert np.degrees(np.arccos(np.clip((np.trace(off) - 1) / 2, -1, 1))) < 0.1, name
+
+
+def test_keys_of_one_track_stay_on_one_side_of_the_sphere(
+    package: Path, editor: Editor, script: Load
+) -> None:
+    fill = script(package, editor).fill
+    half = np.sqrt(0.5)
+    track = [(0, 0, 0, 1.0), (-half, 0, 0, -half), None, (0.6, 0, 0, 0.8), (0, 0, 0, -1.0)]
+    filled = np.array(fill(track))
+    assert (np.sum(filled[1:] * filled[:-1], axis=1) > 0).all()
+    assert np.allclose(np.linalg.norm(filled, axis=1), 1)
+
+
 def test_an_older_mannequin_with_fewer_bones_works_and_the_report_says_so(
     package: Path, editor: Editor, person: Any, script: Load
 ) -> None:

@@ -77,7 +77,7 @@ def test_wrong_use_is_said(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="shape"):
             writer.write(picture(1, 64, 64), 1)
         with pytest.raises(ValueError, match="uint8"):
-            writer.write(picture(1).astype(np.float32), 1)  # type: ignore[arg-type]
+            writer.write(picture(1).astype(np.float32), 1)
         with pytest.raises(ValueError, match="not a time"):
             writer.write(picture(1), float("nan"))
 

@@ -99,19 +99,20 @@ def test_a_flip_that_returns_is_held_and_one_that_stays_is_believed() -> None:
     along = np.tile([1.0, 0.0, 0.0], (30, 1))
     across = np.tile([0.0, 1.0, 0.0], (30, 1))
     across[10:12] *= -1
-    steady, held = rotations.steady_secondary(along, across)
-    assert held == 2
+    steady, held, believed = rotations.steady_secondary(along, across)
+    assert (held, believed) == (2, 0)
     assert np.allclose(steady, [0, 1, 0])
     across = np.tile([0.0, 1.0, 0.0], (30, 1))
     across[10:] *= -1
-    steady, held = rotations.steady_secondary(along, across)
-    assert held == 0
+    steady, held, believed = rotations.steady_secondary(along, across)
+    assert (held, believed) == (0, 1)
     assert np.allclose(steady, across)
 
 
 def test_a_fast_true_turn_is_no_flip() -> None:
     angle = np.radians(np.cumsum(np.full(30, 60.0)))  # 1500 degrees per second
     across = np.column_stack([0 * angle, np.cos(angle), np.sin(angle)])
-    steady, held = rotations.steady_secondary(np.tile([1.0, 0.0, 0.0], (30, 1)), across)
-    assert held == 0
+    along = np.tile([1.0, 0.0, 0.0], (30, 1))
+    steady, held, believed = rotations.steady_secondary(along, across)
+    assert (held, believed) == (0, 0)
     assert np.allclose(steady, across)

@@ -202,11 +202,11 @@ def test_timestamps_in_the_file_are_exact(hard: HardFiles, tmp_path: Path) -> No
 
 
 def test_equal_input_gives_equal_bytes(hard: HardFiles, tmp_path: Path) -> None:
-    outs = [tmp_path / "a", tmp_path / "b"]
-    for out in outs:
-        out.mkdir()
-        run(hard["interlaced.mp4"], out)
-    assert (outs[0] / "normalized.mp4").read_bytes() == (outs[1] / "normalized.mp4").read_bytes()
+    contents = set()
+    for _ in range(8):  # an encoder that differs does so only now and then
+        run(hard["interlaced.mp4"], tmp_path)
+        contents.add((tmp_path / "normalized.mp4").read_bytes())
+    assert len(contents) == 1
 
 
 def test_the_parts_of_a_size(template: VideoInfo, tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_the_parts_of_a_size(template: VideoInfo, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [("108x192", (72, 128)), ("400x40", (128, 12)), ("100x80", (90, 72)), ("333x251", (94, 72))],
+    [("108x192", (72, 128)), ("400x40", (128, 12)), ("100x80", (90, 72)), ("333x251", (96, 72))],
 )
 def test_larger_pictures_are_reduced(tmp_path: Path, size: str, expected: tuple[int, int]) -> None:
     video = tmp_path / "video.mkv"
@@ -238,13 +238,13 @@ def test_larger_pictures_are_reduced(tmp_path: Path, size: str, expected: tuple[
 
 def test_equalizing_evens_out_a_dark_picture(tmp_path: Path) -> None:
     video = tmp_path / "dark.mkv"
-    pattern = "testsrc2=size=160x96:rate=25:duration=0.2,lutyuv=y=16+(val-16)/5"
+    pattern = "testsrc2=size=160x96:rate=25:duration=0.2,format=gray,lutyuv=y=val/5"
     ffmpeg("-f", "lavfi", "-i", pattern, "-c:v", "ffv1", video)
     _, plain = run(video, tmp_path)
     normalized, even = run(video, tmp_path, equalize=True)
     assert normalized.video is not None
     assert "brightness evened out" in normalized.notes[0]
-    assert even[0].image.std() > 1.2 * plain[0].image.std()
+    assert even[0].image.std() > 1.1 * plain[0].image.std()
 
 
 def test_a_short_encoded_file_is_noticed(hard: HardFiles, tmp_path: Path) -> None:

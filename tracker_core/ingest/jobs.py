@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
+from tracker_core.errors import ManifestError
 from tracker_core.ingest.fetch import fingerprint
 from tracker_core.ingest.manifest import Record, RowProblem
 from tracker_core.store.catalog import Catalog
@@ -87,6 +88,8 @@ def ingest(
         catalog: what is brought up to date.
         progress: is told the number of rows after each batch.
         max_problems: as many are kept to be shown; all are counted.
+
+    Raises ManifestError when no row can be used.
     """
     result = Ingested(scope)
     with ThreadPoolExecutor() as threads:
@@ -94,11 +97,7 @@ def ingest(
             problems = [row for row in batch if isinstance(row, RowProblem)]
             result.skipped += len(problems)
             result.problems += problems[: max_problems - len(result.problems)]
-            records = {
-                video_id(r): r
-                for r in batch
-                if isinstance(r, Record)
-            }
+            records = {video_id(r): r for r in batch if isinstance(r, Record)}
             known = catalog.known_files(list(records))
             files = threads.map(lambda i: _look(records[i], known.get(i)), records)  # noqa: B023
             missing: dict[UUID, str] = {}
@@ -112,6 +111,10 @@ def ingest(
             result.videos += len(records)
             result.missing += len(missing)
             progress(result.videos)
+    if not result.videos:
+        first = result.problems[0] if result.problems else None
+        why = f"; line {first.line}: {first.message}" if first else ""
+        raise ManifestError(f"not one row of {manifest} names a video that can be used{why}")
     return result
 
 
@@ -148,14 +151,18 @@ def _look(record: Record, known: Video | None) -> dict[str, Any] | str:
     try:
         stat = path.stat()
         seen = {"size_bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-        if known is not None and known.sha256 is not None and seen == {
-            name: getattr(known, name) for name in seen
-        }:
+        if (
+            known is not None
+            and known.sha256 is not None
+            and seen == {name: getattr(known, name) for name in seen}
+        ):
             return {**seen, "sha1": known.sha1, "sha256": known.sha256}
         sums = fingerprint(path)
     except FileNotFoundError:
         where = f"line {record.line}" if record.line else "the name"
-        return f"{path} is not there: check {where}, or give the folder that paths start from (--root)"
+        return (
+            f"{path} is not there: check {where}, or give the folder that paths start from (--root)"
+        )
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         return f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
     return {**seen, "sha1": sums.sha1, "sha256": sums.sha256}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Topology:
 
 
 def _chain(*indices: int) -> tuple[tuple[int, int], ...]:
-    return tuple(zip(indices, indices[1:], strict=False))
+    return tuple(pairwise(indices))
 
 
 def _ring(*indices: int) -> tuple[tuple[int, int], ...]:
@@ -108,9 +109,7 @@ HAND_NAMES = ["wrist"] + [
 ]
 
 FACE_NAMES = [f"mesh_{i:03d}" for i in range(468)] + [
-    f"{side}_iris_{point}"
-    for side in ("right", "left")
-    for point in ("center", "0", "1", "2", "3")
+    f"{side}_iris_{point}" for side in ("right", "left") for point in ("center", "0", "1", "2", "3")
 ]
 
 # BlazePose's 33 points: the arms end in three fingers, the legs in heel and toe.

@@ -1,4 +1,4 @@
-"""The `Tracks` value: landmarks of one person over the frames of one video, and its Parquet form."""
+"""The `Tracks` value: landmarks of one person over one video, and its Parquet form."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class State(enum.IntEnum):
     FILLED = 2
     """Interpolated over a short gap between two observations."""
     CLAMPED = 3
-    """Observed, but moved faster than the velocity limit and was held back."""
+    """Observed, but jumped away faster than the velocity limit and came back; held back."""
 
 
 @dataclass(frozen=True, eq=False)

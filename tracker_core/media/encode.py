@@ -71,7 +71,8 @@ class VideoWriter:
         context.thread_count = 1
         context.color_range = 1
         context.colorspace = context.color_primaries = context.color_trc = _BT709
-        context.options = {"crf": str(crf), "preset": preset}
+        # On processors with AVX-512, x264's macroblock tree gives other bytes from run to run.
+        context.options = {"crf": str(crf), "preset": preset, "x264-params": "mbtree=0"}
         self._stream = stream
 
     def write(self, image: npt.NDArray[np.uint8], timestamp_s: float | Fraction) -> None:

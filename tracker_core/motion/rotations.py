@@ -131,18 +131,19 @@ def held_hinge(upper: Array, lower: Array, fallback: Array) -> Array:
     return out
 
 
-def steady_secondary(primary: Array, secondary: Array) -> tuple[Array, int]:
-    """Secondary axes [T, 3] without flips that return, and the number of frames held.
+def steady_secondary(primary: Array, secondary: Array) -> tuple[Array, int, int]:
+    """Secondary axes [T, 3] without flips that return; the frames held; the flips believed.
 
     Estimators now and then see a palm from behind for a frame or two. Where the axis turns about
     its segment by more than `FLIP_DEG` from one known frame to the next, and is back within
-    `FLIP_FRAMES`, the frames between keep the earlier axis, carried along with the segment.
+    `FLIP_FRAMES`, the frames between keep the earlier axis, carried along with the segment. A flip
+    that stays is believed, for nothing here tells which side of it is wrong, but it is counted.
     """
     x = unit(primary)
     y = orthogonal(secondary, x)
     known = np.flatnonzero(np.isfinite(y).all(axis=1))
     out = y.copy()
-    held = 0
+    held = believed = 0
     last = -1
     for place, t in enumerate(known):
         if last >= 0 and t - last <= FLIP_FRAMES and _flipped(out[last], x[last], y[t], x[t]):
@@ -153,8 +154,10 @@ def steady_secondary(primary: Array, secondary: Array) -> tuple[Array, int]:
             if returns:
                 out[t] = orthogonal(transport(out[last], x[last], x[t]), x[t])
                 held += 1
+            else:
+                believed += 1
         last = t
-    return out, held
+    return out, held, believed
 
 
 def _flipped(y0: Array, x0: Array, y1: Array, x1: Array) -> bool:

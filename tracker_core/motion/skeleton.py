@@ -143,6 +143,8 @@ class Motion:
         head_from: "face" or "pose", whichever landmarks the head's orientation comes from in the
             whole clip (a change within it would be seen as a jump), or "none".
         held: joint -> frames in which a flip of its secondary axis was held back.
+        flips: joint -> flips of its secondary axis that stayed and were believed; on one side of
+            each the palm was probably seen wrongly.
     """
 
     timestamps: npt.NDArray[np.float64]
@@ -152,6 +154,7 @@ class Motion:
     torso_up: str
     head_from: str
     held: Mapping[str, int] = field(default_factory=dict)
+    flips: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of frames T."""
@@ -204,6 +207,7 @@ class _Builder:
         self.frames = np.full((self.t, len(JOINTS), 3, 3), np.nan)
         self.state = np.zeros((self.t, len(JOINTS)), np.uint8)
         self.held: dict[str, int] = {}
+        self.flips: dict[str, int] = {}
 
     def build(self) -> Motion:
         torso_up = self.torso()
@@ -222,6 +226,7 @@ class _Builder:
             torso_up,
             head_from,
             self.held,
+            self.flips,
         )
 
     # -- reading landmarks
@@ -325,9 +330,11 @@ class _Builder:
                 self.place(joint, points[finger][k] + to_wrist, part, f"{finger}_{name}")
         along = points["middle"][0] - self.mean(part, "wrist")
         radial = points["index"][0] - points["pinky"][0]
-        across, held = rotations.steady_secondary(along, radial)
+        across, held, believed = rotations.steady_secondary(along, radial)
         if held:
             self.held[f"wrist_{s}"] = held
+        if believed:
+            self.flips[f"wrist_{s}"] = believed
         self.orient(f"wrist_{s}", along, across)
         palm = self.frames[:, INDEX[f"wrist_{s}"]]
         # z of the frame is the back of a left hand and the inside of a right one.

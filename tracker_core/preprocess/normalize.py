@@ -358,5 +358,5 @@ def _encode(
 def _equalized(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Contrast-limited adaptive histogram equalization of the luma, colours kept."""
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
-    luma[..., 0] = cv2.createCLAHE(clipLimit=1.5, tileGridSize=(8, 8)).apply(luma[..., 0])
+    luma[..., 0] = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(luma[..., 0])
     return cv2.cvtColor(luma, cv2.COLOR_YCrCb2RGB).astype(np.uint8, copy=False)

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -80,7 +80,7 @@ def owner_is_dead(owner: str) -> bool:
     if host != socket.gethostname():
         return False
     try:
-        return abs(psutil.Process(int(pid)).create_time() - float(rest)) > 2
+        return bool(abs(psutil.Process(int(pid)).create_time() - float(rest)) > 2)
     except (psutil.NoSuchProcess, ValueError):
         return True
 
@@ -272,20 +272,18 @@ class Catalog:
             .where(col(Job.pipeline) == pipeline)
         )
         with self.engine.connect().execution_options(yield_per=1000) as connection:
-            for job_id, path, size, export in connection.execute(found):
-                yield job_id, path, size, export
+            yield from connection.execute(found).tuples()
 
     def requeue(self, job_ids: Sequence[UUID]) -> None:
         """Make jobs due again, whatever they were."""
         for start in range(0, len(job_ids), 500):
             batch = job_ids[start : start + 500]
-            self._steadily(
-                lambda batch=batch: self._execute(
-                    update(Job)
-                    .where(col(Job.id).in_(batch), ~self._is_held())
-                    .values(status=Status.QUEUED)
-                )
+            statement = (
+                update(Job)
+                .where(col(Job.id).in_(batch), ~self._is_held())
+                .values(status=Status.QUEUED)
             )
+            self._steadily(partial(self._execute, statement))
 
     def give_back(self, job_id: UUID) -> None:
         """Queue a job again that this process holds and cannot go on with."""
@@ -381,9 +379,15 @@ class Catalog:
                     update(Job)
                     .where(col(Job.id) == job_id)
                     .values(
-                        **job, status=Status.DONE, finished_at=now(), error=None, error_code=None, lease_owner=None, lease_expires_at=None,
+                        **job,
+                        status=Status.DONE,
+                        finished_at=now(),
+                        error=None,
+                        error_code=None,
+                        lease_owner=None,
+                        lease_expires_at=None,
                     )
-                )  # fmt: skip
+                )
                 _count(connection, run_id, done=1)
 
         self._steadily(write)
@@ -545,7 +549,9 @@ class Catalog:
             for word, filename, score, found in connection.execute(query):
                 spread[min(9, int(score * 10))] += 1
                 issues.update({re.sub(r"_\d+%$", "", issue) for issue in json.loads(found or "[]")})
-                worst = heapq.nsmallest(lowest, [*worst, (word, filename, score)], key=lambda w: w[2])
+                worst = heapq.nsmallest(
+                    lowest, [*worst, (word, filename, score)], key=lambda w: w[2]
+                )
         return sorted(spread.items()), issues.most_common(), worst
 
     # how

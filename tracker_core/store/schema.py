@@ -1,5 +1,7 @@
-"""The catalog's tables. Columns, statuses and indexes of `videos`, `jobs` and `tracks` are the user's
-own; what is ours beyond them is marked.
+"""The catalog's tables.
+
+Columns, statuses and indexes of `videos`, `jobs` and `tracks` are the user's own; what is ours
+beyond them is marked.
 """
 
 from __future__ import annotations

@@ -106,12 +106,20 @@ HOLISTIC_FULL = Model(
     licence="Apache-2.0",
     sha256="22e57eac567c0575718dad5b75c6f55ed5af35cd106418d2625d9dad364b23cc",
     members={
-        "face_detector.tflite": Piece(_FACE, f"{_FACE_TASK}!face_detector.tflite", "b4578f35940bf5a1a655214a1cce5cab13eba73c1297cd78e1a04c2380b0152f"),
+        "face_detector.tflite": Piece(
+            _FACE,
+            f"{_FACE_TASK}!face_detector.tflite",
+            "b4578f35940bf5a1a655214a1cce5cab13eba73c1297cd78e1a04c2380b0152f",
+        ),
         "face_landmarks_detector.tflite": Piece(
-            _FACE, f"{_FACE_TASK}!face_landmarks_detector.tflite", "c7d54204ce0448474c7f3fa9af494787c0965cbdd6f20fc72867e43046bd43d5"
+            _FACE,
+            f"{_FACE_TASK}!face_landmarks_detector.tflite",
+            "c7d54204ce0448474c7f3fa9af494787c0965cbdd6f20fc72867e43046bd43d5",
         ),
         "face_blendshapes.tflite": Piece(
-            _FACE, f"{_FACE_TASK}!face_blendshapes.tflite", "4f36dded049db18d76048567439b2a7f58f1daabc00d78bfe8f3ad396a2d2082"
+            _FACE,
+            f"{_FACE_TASK}!face_blendshapes.tflite",
+            "4f36dded049db18d76048567439b2a7f58f1daabc00d78bfe8f3ad396a2d2082",
         ),
         "pose_detector.tflite": _POSE_DETECTOR,
         "pose_landmarks_detector.tflite": _POSE_FULL,

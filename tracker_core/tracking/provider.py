@@ -67,8 +67,11 @@ class TrackingProvider(Protocol):
         topology: layout of the landmarks it returns.
     """
 
-    name: str
-    topology: Topology
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def topology(self) -> Topology: ...
 
     def model_digest(self) -> str:
         """sha256 over the model files; part of every stage key and every track's provenance."""

@@ -77,6 +77,8 @@ ASSUMPTIONS = (
     "the avatar faces +y with its left at +x and z up in component space; inferred from public "
     "material, not measured in an editor",
     "the avatar's head looks straight ahead in its reference pose",
+    "the torso leans as the pose model says; where the hips are near the edge of the picture it "
+    "tends to lean people forwards, by about 10 degrees",
 )
 
 
@@ -325,6 +327,7 @@ def _meta(clip: _Clip, score: Mapping[str, Any], subject: ExportSubject) -> dict
         "torso_up": motion.torso_up,
         "head_from": motion.head_from,
         "held_flips": dict(motion.held),
+        "believed_flips": dict(motion.flips),
         "unreliable": dict(UNRELIABLE) if face.features else {},
         "derived_features": dict(DERIVED) if face.features else {},
         "notes": _notes(motion, face),
@@ -372,6 +375,11 @@ def _notes(motion: Motion, face: FaceMotion) -> list[str]:
             )
         if not motion.state[:, [INDEX[j] for j in GROUPS[f"{side}_leg"]]].any():
             notes.append(f"The {side} leg was seen in no frame: it stands as in the reference.")
+    for joint, count in motion.flips.items():
+        notes.append(
+            f"{joint}: the palm turns over faster than a hand can, {count} time(s); on one side of "
+            "each it was probably seen wrongly."
+        )
     if not face.features:
         notes.append("The provider gives no face features.")
     elif not face.present.any():

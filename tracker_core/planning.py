@@ -1,0 +1,74 @@
+"""What of the catalog is to be done, by today's stages, parameters, models and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from tracker_core.pipeline import PIPELINE, pipeline_fingerprint
+from tracker_core.settings import Settings
+from tracker_core.store.artifacts import ArtifactStore
+from tracker_core.store.catalog import Catalog, DueJob
+from tracker_core.store.schema import Run
+from tracker_core.store.scratch import sweep_scratch
+from tracker_core.tracking.models import ModelStore
+from tracker_core.tracking.registry import provider
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Videos that belong together for a run.
+
+    Attributes:
+        id: what their rows carry; None: the whole catalog.
+        name: for people.
+    """
+
+    id: str | None
+    name: str
+
+
+def due_jobs(
+    scope: Scope,
+    settings: Settings,
+    catalog: Catalog,
+    *,
+    force: bool = False,
+    retry_failed: bool = False,
+    limit: int | None = None,
+) -> Iterator[DueJob]:
+    """What of a scope is to be done, after what is called done has been found to be there.
+
+    Raises ModelError or SettingsError: better before the first video than at each.
+    """
+    models = ModelStore(settings.models_dir)
+    provider(settings.tracking_provider, models)
+    models.check()
+    store = ArtifactStore(settings.artifacts, settings.cache)
+    pipeline = pipeline_fingerprint(settings)
+    catalog.release_dead()
+    store.sweep()
+    sweep_scratch(settings.cache)
+    catalog.requeue(_gone(scope, pipeline, catalog, store))
+    return catalog.due(scope.id, pipeline, force=force, retry_failed=retry_failed, limit=limit)
+
+
+def begin_run(scope: Scope, settings: Settings, catalog: Catalog) -> Run:
+    """A new row of the ledger. What is settled already counts as stages found done."""
+    pipeline = pipeline_fingerprint(settings)
+    settled = sum(1 for _ in catalog.done_outputs(scope.id, pipeline))
+    run = catalog.start_run(scope.id, scope.name, pipeline)
+    catalog.add_to_run(run.id, stages_cached=settled * len(PIPELINE))
+    return run
+
+
+def _gone(scope: Scope, pipeline: str, catalog: Catalog, store: ArtifactStore) -> list[UUID]:
+    """Jobs that the catalog calls done but whose track or package is not there any more."""
+    published = store.listing("tracks")
+    return [
+        job_id
+        for job_id, path, size, package in catalog.done_outputs(scope.id, pipeline)
+        if published.get(path) != size or package is None or not Path(package).is_dir()
+    ]
