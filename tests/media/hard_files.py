@@ -123,6 +123,14 @@ def _two_clocks(files: HardFiles, path: Path) -> None:
     path.write_bytes(files["plain.ts"].read_bytes() + small.read_bytes())
 
 
+def _late_sound(files: HardFiles, path: Path) -> None:
+    """A recording without sound, then one with: a stream appears that the start knew nothing of."""
+    loud = path.with_name("loud.ts")
+    sound = _source("sine=duration=1", "-map", "0", "-map", "1")
+    ffmpeg(*_source(PATTERN), *sound, *H264, "-output_ts_offset", "1", loud)
+    path.write_bytes(files["plain.ts"].read_bytes() * 20 + loud.read_bytes())
+
+
 def _repeated_times(files: HardFiles, path: Path) -> None:
     """Every fifth frame carries the time of the one before it."""
     ffmpeg(
@@ -201,6 +209,7 @@ RECIPES: dict[str, tuple[str, ...] | Recipe] = {
         *_source(PATTERN, "-map", "0", "-map", "1", *H264),
         *("-disposition:v:0", "0", "-disposition:v:1", "default"),
     ),
+    "late_sound.ts": _late_sound,
     "longer_sound.mp4": _source(
         PATTERN, *_source("sine=duration=3", "-map", "0", "-map", "1", *H264)
     ),

@@ -6,7 +6,10 @@ import dataclasses
 import itertools
 import json
 import math
+import os
 import random
+import shutil
+import sys
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -64,6 +67,7 @@ EXPECTED: dict[str, dict[str, object]] = {
     "two_clocks.ts": {"frame_count": 50, "constant_size": False, "duration_s": 2.0},
     "one_frame.mp4": {"frame_count": 1, "rate": "25/1"},
     "two_streams.mp4": {"frame_count": 25, "stream_index": 1, "width": 160},
+    "late_sound.ts": {"frame_count": 525, "duration_s": 21.0},
     "longer_sound.mp4": {"frame_count": 25, "has_audio": True, "duration_s": 1.0},
     "cut_half.mp4": {"frames_claimed": 25},
     "cut_half.mkv": {"frames_claimed": None},
@@ -121,8 +125,17 @@ def test_a_file_that_is_not_there_and_a_folder(tmp_path: Path) -> None:
         probe(tmp_path)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux allows such names")
+def test_a_name_that_is_no_text(hard: HardFiles, tmp_path: Path) -> None:
+    video = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4"))
+    shutil.copy(hard["plain.mp4"], video)
+    assert probe(video).frame_count == 25
+
+
 # A raw stream, repeated times and restarting clocks are told otherwise by ffmpeg itself.
-TIMED = sorted(set(EXPECTED) - {"no_timestamps.h264", "repeated_times.mkv", "two_clocks.ts"})
+TIMED = sorted(
+    set(EXPECTED) - {"no_timestamps.h264", "repeated_times.mkv", "two_clocks.ts", "late_sound.ts"}
+)
 
 
 @pytest.mark.parametrize("name", TIMED)
