@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 from prefect import flow
@@ -78,10 +79,10 @@ def retrack(limit: int | None = None, overrides: dict[str, Any] | None = None) -
         overrides: settings above those of the environment.
     """
     settings = load_settings(overrides)
-    catalog = Catalog(settings.database).open()
     scope = Scope(None, "the catalog")
-    jobs = due_jobs(scope, settings, catalog, limit=limit)
-    return process(jobs, scope, settings, catalog, overrides or {})
+    with closing(Catalog(settings.database).open()) as catalog:
+        jobs = due_jobs(scope, settings, catalog, limit=limit)
+        return process(jobs, scope, settings, catalog, overrides or {})
 
 
 @flow(name="export", persist_result=False)
@@ -96,10 +97,10 @@ def export(
         overrides: settings above those of the environment, e.g. {"export_fps": "30"}.
     """
     settings = load_settings(overrides)
-    catalog = Catalog(settings.database).open()
     scope = Scope(None, "export")
-    jobs = catalog.done_jobs(word, video)
-    return process(jobs, scope, settings, catalog, overrides or {}, force_stage="export")
+    with closing(Catalog(settings.database).open()) as catalog:
+        jobs = catalog.done_jobs(word, video)
+        return process(jobs, scope, settings, catalog, overrides or {}, force_stage="export")
 
 
 def _process(
@@ -112,15 +113,15 @@ def _process(
 ) -> State[Any]:
     logger = get_run_logger()
     settings = load_settings(overrides)
-    catalog = Catalog(settings.database).open()
     for manifest in manifests:
         logger.info(manifest.recognised.describe())
-    ingested = ingest(rows_of(manifests), scope_of(rows_of(manifests), name), name, catalog)
-    for problem in ingested.problems:
-        logger.warning("line %d skipped: %s", problem.line, problem.message)
-    scope = Scope(ingested.scope, name)
-    jobs = due_jobs(
-        scope, settings, catalog,
-        force=force_stage is not None, retry_failed=retry_failed, limit=limit,
-    )  # fmt: skip
-    return process(jobs, scope, settings, catalog, overrides, force_stage)
+    with closing(Catalog(settings.database).open()) as catalog:
+        ingested = ingest(rows_of(manifests), scope_of(rows_of(manifests), name), name, catalog)
+        for problem in ingested.problems:
+            logger.warning("line %d skipped: %s", problem.line, problem.message)
+        scope = Scope(ingested.scope, name)
+        jobs = due_jobs(
+            scope, settings, catalog,
+            force=force_stage is not None, retry_failed=retry_failed, limit=limit,
+        )  # fmt: skip
+        return process(jobs, scope, settings, catalog, overrides, force_stage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,11 +15,15 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel
 
 from tasks.video import process_videos
+from tracker_core.errors import StorageError
 from tracker_core.export.index import rebuild_index
 from tracker_core.pipeline import StageName, stages_from
 from tracker_core.settings import Settings, load_settings
 from tracker_core.store.artifacts import ArtifactStore
 from tracker_core.store.catalog import Catalog
+
+
+logger = logging.getLogger("tracker.shard")
 
 
 class ShardItem(BaseModel):
@@ -47,6 +52,7 @@ def process_shard(
     """
     settings = load_settings(overrides)
     catalog = Catalog(settings.database).open()
+    catalog.release_dead()
     store = ArtifactStore(settings.artifacts, settings.cache)
     forced = stages_from(force_stage) if force_stage else frozenset()
     run = catalog.run(run_id)
@@ -83,7 +89,11 @@ def _heartbeat(catalog: Catalog, settings: Settings) -> Iterator[None]:
 
     def beat() -> None:
         while not done.wait(settings.lease_s / 3):
-            catalog.renew(settings.lease_s)
+            try:
+                catalog.renew(settings.lease_s)
+            except StorageError as error:
+                # The lease outlives two missed beats; without this thread it would outlive none.
+                logger.warning("%s", error)
 
     thread = threading.Thread(target=beat, name="lease", daemon=True)
     thread.start()

@@ -16,11 +16,14 @@ from tasks.stages import StageCounts, run_stages
 from tracker_core.errors import CannotRun, MissingFile, Unexpected, VideoError
 from tracker_core.export.install import install_package
 from tracker_core.ingest.fetch import fetch, fingerprint
+from tracker_core.pipeline import PIPELINE
 from tracker_core.settings import Settings
 from tracker_core.stages import Subject
 from tracker_core.store.artifacts import ArtifactStore, StageRecord
 from tracker_core.store.catalog import Catalog
 from tracker_core.store.schema import Run, Status, Track, Video
+
+Segment = tuple[float | None, float | None, int | None, int | None]
 
 logger = logging.getLogger("tracker.video")
 
@@ -42,17 +45,17 @@ def process_videos(
 ) -> dict[str, int]:
     """Process the jobs of one content, one after the other; outcome -> how many.
 
-    All jobs but the first find the stages that depend on the content alone done. A failure is
+    All jobs but the first of a segment find the stages that depend on it alone done. A failure is
     written into the catalog, not raised: one bad file never costs another.
     """
     outcomes: dict[str, int] = {}
+    redone: set[Segment] = set()
     # By default what a nested task has made is written down only when the outermost task ends: a
     # killed run would have to begin each video anew.
     with transaction(commit_mode=CommitMode.EAGER):
         for job_id in job_ids:
-            outcome = _process(job_id, run, settings, catalog, store, forced)
+            outcome = _process(job_id, run, settings, catalog, store, forced, redone)
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
-            forced = forced & {"persist", "export"}  # the content's own stages were just redone
     return outcomes
 
 
@@ -63,6 +66,7 @@ def _process(
     catalog: Catalog,
     store: ArtifactStore,
     forced: frozenset[str],
+    redone: set[Segment],
 ) -> str:
     video = catalog.claim(job_id, run, settings.lease_s)
     if video is None:
@@ -81,7 +85,10 @@ def _process(
             start_frame=video.start_frame,
             end_frame=video.end_frame,
         )
+        if subject.segment in redone:
+            forced = forced & {stage.name for stage in PIPELINE if stage.names_subject}
         records = run_stages(source, content, subject, settings, store, forced, counts)
+        redone.add(subject.segment)
         _finish(job_id, run, video, content, records, settings, catalog, store)
     except CannotRun:
         catalog.give_back(job_id)

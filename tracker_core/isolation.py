@@ -25,8 +25,7 @@ from tracker_core.stages import Facts, StageWork
 _STAGES_PER_PROCESS = 400
 
 _lock = threading.Lock()
-_pool: ProcessPool | None = None
-_pool_size = 0
+_pools: dict[tuple[int, Path], ProcessPool] = {}
 
 
 def run_isolated(name: str, work: StageWork, timeout_s: float, processes: int, log: Path) -> Facts:
@@ -64,27 +63,25 @@ def run_isolated(name: str, work: StageWork, timeout_s: float, processes: int, l
 
 def close() -> None:
     """End all processes. The next stage starts new ones."""
-    global _pool  # noqa: PLW0603 - one pool per process
     with _lock:
-        if _pool is not None:
-            _pool.stop()  # type: ignore[no-untyped-call]
-            _pool.join()
-            _pool = None
+        for pool in _pools.values():
+            pool.stop()  # type: ignore[no-untyped-call]
+            pool.join()
+        _pools.clear()
 
 
 def _processes(count: int, log: Path) -> ProcessPool:
-    global _pool, _pool_size  # noqa: PLW0603
     with _lock:
-        if _pool is None or not _pool.active or _pool_size != count:
-            _pool = ProcessPool(
+        pool = _pools.get((count, log))
+        if pool is None or not pool.active:
+            pool = _pools[count, log] = ProcessPool(
                 max_workers=count,
                 max_tasks=_STAGES_PER_PROCESS,
                 initializer=_begin,
                 initargs=[log],
                 context=multiprocessing.get_context("spawn"),
             )
-            _pool_size = count
-        return _pool
+        return pool
 
 
 def _begin(log: Path) -> None:

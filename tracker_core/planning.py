@@ -14,7 +14,6 @@ from tracker_core.store.catalog import Catalog, DueJob
 from tracker_core.store.schema import Run
 from tracker_core.store.scratch import sweep_scratch
 from tracker_core.tracking.models import ModelStore
-from tracker_core.tracking.registry import provider
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,7 @@ def due_jobs(
 
     Raises ModelError or SettingsError: better before the first video than at each.
     """
-    models = ModelStore(settings.models_dir)
-    provider(settings.tracking_provider, models)
-    models.check()
+    ModelStore(settings.models_dir).check()
     store = ArtifactStore(settings.artifacts, settings.cache)
     pipeline = pipeline_fingerprint(settings)
     catalog.release_dead()

@@ -96,6 +96,10 @@ class Settings(BaseSettings):
     )
     equalize: bool = Field(False, description="Mild histogram equalisation, for dark video.")
     trim: bool = Field(False, description="Drop still frames at both ends.")
+    normalized_video: bool = Field(
+        False,
+        description="Write the normalized pictures to an MP4 where the source does not conform.",
+    )
 
     # roi
     roi_interval_s: float = Field(
@@ -108,6 +112,9 @@ class Settings(BaseSettings):
 
     # track
     tracking_provider: str = Field("mediapipe", description="Landmark engine.")
+    face_detector: Literal["short", "full"] = Field(
+        "short", description="`full` looks for faces that are small in the picture as well."
+    )
 
     # smooth
     ema_alpha_wrist: float = Field(0.35, gt=0, le=1, description="EMA weight of wrists.")

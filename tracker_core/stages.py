@@ -141,6 +141,7 @@ def normalize_parameters(settings: Settings) -> dict[str, Any]:
         "max_height": settings.max_height,
         "equalize": settings.equalize,
         "trim": settings.trim,
+        "encode": settings.normalized_video,
     }
 
 
@@ -193,7 +194,9 @@ def run_roi(work: StageWork) -> Facts:
 
 def track_parameters(settings: Settings) -> dict[str, Any]:
     """Provider, its model's digest and its own parameters."""
-    engine = provider(settings.tracking_provider, ModelStore(settings.models_dir))
+    models = ModelStore(settings.models_dir)
+    options = {"face_detector": settings.face_detector}
+    engine = provider(settings.tracking_provider, models, options)
     return {
         "provider": engine.name,
         "model_digest": engine.model_digest(),
@@ -203,7 +206,7 @@ def track_parameters(settings: Settings) -> dict[str, Any]:
 
 def run_track(work: StageWork) -> Facts:
     """``tracks.parquet``: raw `Tracks`. Raises NoPerson where nobody was found."""
-    engine = provider(work.parameters["provider"], work.models)
+    engine = provider(work.parameters["provider"], work.models, work.parameters)
     normalized = _normalized(work)
     tracks = track_video(
         engine,
@@ -397,14 +400,10 @@ def _normalized(work: StageWork) -> NormalizedVideo:
 
 
 def _frames(
-    work: StageWork, normalized: NormalizedVideo, indices: list[int] | None = None
+    work: StageWork, normalized: NormalizedVideo, rows: list[int] | None = None
 ) -> Iterator[Frame]:
     folder = work.inputs["normalize"]["normalized.json"].parent
-    frames = read_normalized(work.source, _info(work), normalized, folder)
-    if indices is None:
-        return frames
-    wanted = set(indices)
-    return (frame for i, frame in enumerate(frames) if i in wanted)
+    return read_normalized(work.source, _info(work), normalized, folder, rows)
 
 
 def _roi(work: StageWork) -> Roi:

@@ -64,7 +64,9 @@ def fetch(url: str, cache: Path) -> Path:
         raise MissingFile(
             f"there is no {url}: check the manifest, or the store's contents"
         ) from None
-    except (OSError, ValueError, ImportError) as error:
+    except StorageError:
+        raise
+    except Exception as error:  # each protocol's library has exceptions of its own
         raise StorageError(f"could not fetch {url}: {error}") from error
     finally:
         part.unlink(missing_ok=True)

@@ -11,7 +11,8 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -68,7 +69,8 @@ class ArtifactStore:
 
     def __init__(self, root: str, cache: Path) -> None:
         try:
-            self.fs, path = fsspec.url_to_fs(root)
+            # Other machines write here too: a remembered listing would be out of date.
+            self.fs, path = fsspec.url_to_fs(root, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise SettingsError(f"ARTIFACT_URL={root!r} cannot be opened: {error}") from None
         self.url = root
@@ -84,7 +86,7 @@ class ArtifactStore:
         """Move a local file into the store under a relative path, replacing what is there."""
         ref = ArtifactRef(path=path, sha256=sha256_file(source), size=source.stat().st_size)
         target = self.absolute(path)
-        try:
+        with _faults(f"write {target}"):
             if self.is_local:
                 part = Path(self.root) / _PARTS / uuid.uuid4().hex
                 part.parent.mkdir(parents=True, exist_ok=True)
@@ -95,8 +97,6 @@ class ArtifactStore:
             else:
                 self.fs.put_file(str(source), target)
                 source.unlink()
-        except OSError as error:
-            raise StorageError(f"could not write {target}: {error}") from error
         if not self.holds(ref):
             raise StorageError(f"{target} was written but is not there whole; it will be retried")
         return ref
@@ -105,14 +105,13 @@ class ArtifactStore:
         """Whether the file exists with its size; ``deep`` reads it and compares the sha256."""
         target = self.absolute(ref.path)
         try:
-            info = self.fs.info(target)
+            with _faults(f"look for {target}", absent=True):
+                info = self.fs.info(target)
+                if info["type"] != "file" or info["size"] != ref.size:
+                    return False
+                return not deep or _sha256(self.fs.cat_file(target)) == ref.sha256
         except FileNotFoundError:
             return False
-        except OSError as error:
-            raise StorageError(f"could not look for {target}: {error}") from error
-        if info["type"] != "file" or info["size"] != ref.size:
-            return False
-        return not deep or hashlib.sha256(self.fs.cat_file(target)).hexdigest() == ref.sha256
 
     def local(self, ref: ArtifactRef) -> Path:
         """A local path to read: the file itself, or a verified copy in the cache."""
@@ -123,35 +122,28 @@ class ArtifactStore:
             return copy
         part = copy.with_name(f"{uuid.uuid4().hex}.part")
         part.parent.mkdir(parents=True, exist_ok=True)
+        target = self.absolute(ref.path)
         try:
-            self.fs.get_file(self.absolute(ref.path), str(part))
-        except OSError as error:
-            raise StorageError(f"could not read {self.absolute(ref.path)}: {error}") from error
-        if sha256_file(part) != ref.sha256:
-            part.unlink()
-            raise StorageError(f"{self.absolute(ref.path)} does not have its own checksum")
-        part.replace(copy)
+            with _faults(f"read {target}"):
+                self.fs.get_file(target, str(part))
+                if sha256_file(part) != ref.sha256:
+                    raise StorageError(f"{target} does not have its own checksum")
+                part.replace(copy)
+        finally:
+            part.unlink(missing_ok=True)
         return copy
 
     def remove(self, path: str) -> None:
         """Delete a file if it is there."""
-        try:
+        with suppress(FileNotFoundError), _faults(f"delete {path}", absent=True):
             self.fs.rm_file(self.absolute(path))
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise StorageError(f"could not delete {self.absolute(path)}: {error}") from error
 
     def listing(self, prefix: str) -> Mapping[str, int]:
         """Relative path -> size of every file under a prefix, in one listing."""
         top = self.absolute(prefix)
-        self.fs.invalidate_cache()
-        try:
+        found: Mapping[str, Any] = {}
+        with suppress(FileNotFoundError), _faults(f"list {top}", absent=True):
             found = self.fs.find(top, detail=True)
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise StorageError(f"could not list {top}: {error}") from error
         base = self.fs._strip_protocol(self.root).rstrip("/") + "/"
         return {name.removeprefix(base): info["size"] for name, info in found.items()}
 
@@ -163,6 +155,23 @@ class ArtifactStore:
         for part in parts.iterdir():
             if time.time() - part.stat().st_mtime > older_than_s:
                 part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _faults(action: str, *, absent: bool = False) -> Iterator[None]:
+    """Whatever a file system raises, as StorageError; where ``absent``, but FileNotFoundError."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except Exception as error:  # an object store's library has exceptions of its own
+        if absent and isinstance(error, FileNotFoundError):
+            raise
+        raise StorageError(f"could not {action}: {error}") from error
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _sync(path: Path) -> None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import heapq
 import json
-import os
 import random
 import re
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +20,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-import psutil
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -33,12 +30,14 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlmodel import Session, col, create_engine
 
 from tracker_core.errors import CatalogError, StorageError, VideoError
+from tracker_core.store.owner import owner_is_dead, owner_name
 from tracker_core.store.schema import Job, Run, Status, Track, Video, now
 
 T = TypeVar("T")
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _TRIES = 5
+_MIGRATION_LOCK = 0x747261636B6572  # any number, the same in every process
 
 
 @dataclass(frozen=True)
@@ -67,24 +66,6 @@ class Failure:
     line: int | None
 
 
-@cache
-def owner_name() -> str:
-    """``host:pid:start`` of this process: whose claims these are, and whether it still lives."""
-    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.0f}"
-
-
-def owner_is_dead(owner: str) -> bool:
-    """Whether a claim's owner was a process of this machine that no longer runs."""
-    host, _, rest = owner.rpartition(":")
-    host, _, pid = host.rpartition(":")
-    if host != socket.gethostname():
-        return False
-    try:
-        return bool(abs(psutil.Process(int(pid)).create_time() - float(rest)) > 2)
-    except (psutil.NoSuchProcess, ValueError):
-        return True
-
-
 class Catalog:
     """The database of videos, jobs, tracks and runs.
 
@@ -110,6 +91,11 @@ class Catalog:
     def create(self) -> str:
         """Create the tables or bring them up to date; returns the schema's revision."""
         with self.engine.begin() as connection:
+            # One process creates the tables; the others wait, and find them there.
+            if self.engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             config = Config()
             config.set_main_option("script_location", str(_MIGRATIONS))
             config.attributes["connection"] = connection
@@ -237,9 +223,7 @@ class Catalog:
             .order_by("first", Video.sha256, Video.line)
             .limit(limit)
         )  # fmt: skip
-        with self.engine.connect().execution_options(yield_per=1000) as connection:
-            for job_id, content, word, filename, _, _ in connection.execute(found):
-                yield DueJob(job_id, content, f"{word} ({filename})")
+        return self._jobs(found)
 
     def done_jobs(self, word: str | None, video: str | None) -> Iterator[DueJob]:
         """Jobs that are done, of a word or of a video (id, file name or path), or all."""
@@ -253,9 +237,7 @@ class Catalog:
             found = found.where(col(Video.word) == word)
         if video is not None:
             found = found.where(_is_called(video))
-        with self.engine.connect().execution_options(yield_per=1000) as connection:
-            for job_id, content, name, filename in connection.execute(found):
-                yield DueJob(job_id, content, f"{name} ({filename})")
+        return self._jobs(found)
 
     def done_outputs(
         self, scope: str | None, pipeline: str
@@ -396,6 +378,7 @@ class Catalog:
         """A job has failed. Returns the data paths of tracks of other bytes, now withdrawn.
 
         A track made from bytes that the video no longer has would pass as a track of this video.
+        Where the lease ran out and another process has the job, its outcome is theirs to tell.
         """
         status = Status.MISSING_FILE if error.code == "missing_file" else Status.FAILED
 
@@ -403,7 +386,7 @@ class Catalog:
             with self.engine.begin() as connection:
                 video_id = connection.execute(
                     update(Job)
-                    .where(col(Job.id) == job_id)
+                    .where(col(Job.id) == job_id, col(Job.lease_owner) == owner_name())
                     .values(
                         status=status, error=str(error), error_code=error.code,
                         retryable=error.retryable, pipeline=run.pipeline, content=content,
@@ -411,7 +394,10 @@ class Catalog:
                         quality_score=None, frames=None, export_path=None, issues=None,
                     )
                     .returning(col(Job.video_id))
-                ).scalar_one()  # fmt: skip
+                ).scalar_one_or_none()  # fmt: skip
+                if video_id is None:
+                    _count(connection, run.id, taken=1)
+                    return []
                 _count(connection, run.id, failed=1)
                 if content is None:
                     return []
@@ -563,6 +549,15 @@ class Catalog:
             func.coalesce(Job.lease_expires_at, 0.0) >= time.time(),
         )
 
+    def _jobs(self, query: Any) -> Iterator[DueJob]:
+        """Read the whole answer at once: working it off may take days, and no database likes a
+        transaction that stays open so long."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(query).fetchall()
+        return (
+            DueJob(job_id, content, f"{word} ({name})") for job_id, content, word, name, *_ in rows
+        )
+
     def _insert(self, table: Any) -> Any:
         dialect = postgresql if self.engine.dialect.name == "postgresql" else sqlite
         return dialect.insert(table)
@@ -619,10 +614,10 @@ def _head() -> str:
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=60000")
     # Write-ahead log: readers (progress, status) never block the writer, nor it them.
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA busy_timeout=60000")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tracker_core.landmarks.topology import HOLISTIC, Topology
 from tracker_core.preprocess.roi import Box
-from tracker_core.tracking.models import HOLISTIC_FULL, POSE_FULL, Model, ModelStore
+from tracker_core.tracking.models import HOLISTIC_FAR_FACE, HOLISTIC_FULL, POSE_FULL, Model, ModelStore
 from tracker_core.tracking.provider import FrameLandmarks, Image
 
 # Below this, HolisticLandmarker reports no hand and no face at all.
@@ -42,17 +42,26 @@ class MediaPipeProvider:
     """
 
     models: ModelStore
+    face_detector: str = "short"
     name: str = "mediapipe"
     topology: Topology = HOLISTIC
-    model: Model = HOLISTIC_FULL
+
+    @property
+    def model(self) -> Model:
+        """The bundle with the face detector asked for: ``short`` range or ``full`` range."""
+        return {"short": HOLISTIC_FULL, "full": HOLISTIC_FAR_FACE}[self.face_detector]
 
     def model_digest(self) -> str:
         """sha256 of the holistic bundle."""
         return self.model.sha256
 
     def parameters(self) -> Mapping[str, Any]:
-        """MediaPipe's version (versions differ in their output) and the thresholds."""
-        return {"mediapipe": version("mediapipe"), "presence_threshold": PRESENCE_THRESHOLD}
+        """MediaPipe's version (versions differ in their output) and the options."""
+        return {
+            "mediapipe": version("mediapipe"),
+            "presence_threshold": PRESENCE_THRESHOLD,
+            "face_detector": self.face_detector,
+        }
 
     @contextmanager
     def session(self) -> Iterator[HolisticSession]:

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -137,6 +137,22 @@ HOLISTIC_FULL = Model(
     },
 )
 
+# The short-range detector sees faces up to some 2 m from the camera, the full-range one smaller ones.
+HOLISTIC_FAR_FACE = replace(
+    HOLISTIC_FULL,
+    name="holistic_landmarker_full_far_face.task",
+    about="the same, with the face detector for faces that are small in the picture",
+    sha256="9c30a8609b2395f0e711bf1a4b588945e78e42156d8146d5cbadca514f5b6c9a",
+    members={
+        **HOLISTIC_FULL.members,
+        "face_detector.tflite": Piece(
+            _MEDIAPIPE,
+            f"{_MODULES}/face_detection/face_detection_full_range_sparse.tflite",
+            "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
+        ),
+    },
+)
+
 POSE_FULL = Model(
     name="pose_landmarker_full.task",
     about="pose (full) of several people: finds the person's box",
@@ -148,7 +164,7 @@ POSE_FULL = Model(
     },
 )
 
-MODELS = {model.name: model for model in (HOLISTIC_FULL, POSE_FULL)}
+MODELS = {model.name: model for model in (HOLISTIC_FULL, HOLISTIC_FAR_FACE, POSE_FULL)}
 
 
 def sha256_file(path: Path) -> str:
