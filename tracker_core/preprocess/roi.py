@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,10 +10,14 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
+from scipy.optimize import linear_sum_assignment
 
 from tracker_core.media.decode import Frame
 
 Box = npt.NDArray[np.float64]  # x0, y0, x1, y1 in pixels
+Chain = list[tuple[float, Box]]  # times and boxes of one person
+
+_OTHER_PERSON = 1.5  # a greater mismatch is somebody else
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,10 @@ class Roi:
         width, height = image_size
         if not self.crop:
             return 0, 0, width, height
+        # The size is the first box's, not rounded with each position: it must not flicker.
+        first_x0, first_y0, first_x1, first_y1 = self.boxes[0]
+        w, h = min(width, round(first_x1 - first_x0)), min(height, round(first_y1 - first_y0))
         x0, y0, x1, y1 = self.boxes[min(frame, len(self.boxes) - 1)]
-        # The size is rounded once, not with the position, so that it is the same in every frame.
-        w, h = min(width, round(x1 - x0)), min(height, round(y1 - y0))
         left = min(max(0, round((x0 + x1 - w) / 2)), width - w)
         top = min(max(0, round((y0 + y1 - h) / 2)), height - h)
         return left, top, left + w, top + h
@@ -125,35 +131,51 @@ def _main_person(
 ) -> tuple[npt.NDArray[np.float64], Box]:
     """Times [S] and boxes [S, 4] of the person who is largest and most central overall.
 
-    Boxes are linked from sighting to sighting by the nearest centre, within the box's own size;
+    Each sighting's boxes are assigned to the chains so that the sum of `_mismatch` is smallest;
     the chain with the greatest sum of area times centrality is the main person's.
     """
-    chains: list[list[tuple[float, Box]]] = []
+    chains: list[Chain] = []
     for time, boxes in sightings:
-        free = list(boxes)
-        for chain in sorted(chains, key=_weight(image_size), reverse=True):
-            if not free:
-                break
-            last = chain[-1][1]
-            nearest = min(free, key=lambda box: float(np.linalg.norm(_centre(box) - _centre(last))))
-            reach = max(last[2] - last[0], last[3] - last[1])
-            if np.linalg.norm(_centre(nearest) - _centre(last)) <= reach:
-                chain.append((time, nearest))
-                free = [box for box in free if box is not nearest]
-        chains.extend([(time, box)] for box in free)
+        costs = np.array([_mismatch(chain, time, box) for chain in chains for box in boxes])
+        costs = costs.reshape(len(chains), len(boxes))
+        taken: set[int] = set()
+        for row, column in zip(*linear_sum_assignment(costs), strict=True):
+            if costs[row, column] < _OTHER_PERSON:
+                chains[row].append((time, boxes[column]))
+                taken.add(int(column))
+        chains.extend([(time, box)] for i, box in enumerate(boxes) if i not in taken)
     best = max(chains, key=_weight(image_size))
     return np.array([time for time, _ in best]), np.array([box for _, box in best])
 
 
-def _weight(image_size: tuple[int, int]) -> Callable[[list[tuple[float, Box]]], float]:
+def _mismatch(chain: Chain, time: float, box: Box) -> float:
+    """How little a box looks like the next one of a chain: distance from where it was heading, in
+    box sizes, plus the logarithm of how much larger or smaller it is.
+    """
+    then, last = chain[-1]
+    heading = _centre(last)
+    if len(chain) > 1:
+        before, previous = chain[-2]
+        heading = heading + (heading - _centre(previous)) * (time - then) / (then - before)
+    size = max(last[2] - last[0], last[3] - last[1])
+    distance = float(np.linalg.norm(_centre(box) - heading)) / float(size)
+    return distance + abs(math.log(_area(box) / _area(last)))
+
+
+def _area(box: Box) -> float:
+    return max(1.0, float((box[2] - box[0]) * (box[3] - box[1])))
+
+
+def _weight(image_size: tuple[int, int]) -> Callable[[Chain], float]:
     middle = np.array(image_size) / 2
     diagonal = float(np.linalg.norm(middle))
 
-    def weight(chain: list[tuple[float, Box]]) -> float:
+    def weight(chain: Chain) -> float:
         total = 0.0
         for _, box in chain:
-            area = (box[2] - box[0]) * (box[3] - box[1])
-            total += area * (1 - 0.5 * float(np.linalg.norm(_centre(box) - middle)) / diagonal)
+            total += _area(box) * (
+                1 - 0.5 * float(np.linalg.norm(_centre(box) - middle)) / diagonal
+            )
         return total
 
     return weight

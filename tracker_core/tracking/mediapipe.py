@@ -14,7 +14,13 @@ import numpy.typing as npt
 
 from tracker_core.landmarks.topology import HOLISTIC, Topology
 from tracker_core.preprocess.roi import Box
-from tracker_core.tracking.models import HOLISTIC_FAR_FACE, HOLISTIC_FULL, POSE_FULL, Model, ModelStore
+from tracker_core.tracking.models import (
+    HOLISTIC_FAR_FACE,
+    HOLISTIC_FULL,
+    POSE_FULL,
+    Model,
+    ModelStore,
+)
 from tracker_core.tracking.provider import FrameLandmarks, Image
 
 # Below this, HolisticLandmarker reports no hand and no face at all.

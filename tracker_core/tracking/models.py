@@ -137,7 +137,7 @@ HOLISTIC_FULL = Model(
     },
 )
 
-# The short-range detector sees faces up to some 2 m from the camera, the full-range one smaller ones.
+# The short-range detector is made for faces near the camera, the full-range one for small ones.
 HOLISTIC_FAR_FACE = replace(
     HOLISTIC_FULL,
     name="holistic_landmarker_full_far_face.task",
