@@ -22,7 +22,6 @@ from tracker_core.settings import Settings, load_settings
 from tracker_core.store.artifacts import ArtifactStore
 from tracker_core.store.catalog import Catalog
 
-
 logger = logging.getLogger("tracker.shard")
 
 

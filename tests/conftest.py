@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
+from sqlalchemy import create_engine, text
 
+from tests import services
 from tracker_core.settings import load_settings
 from tracker_core.tracking.models import ModelStore
 
@@ -60,3 +65,66 @@ def models() -> ModelStore:
     except ModelError as error:
         pytest.skip(f"needs the models: {error}")
     return store
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A real Prefect server, which this process talks to; the environment of other clients."""
+    from prefect.settings import temporary_settings
+
+    with (
+        services.prefect_server(tmp_path_factory.mktemp("prefect")) as environment,
+        pytest.MonkeyPatch.context() as patch,
+        temporary_settings(
+            {
+                "home": environment["PREFECT_HOME"],
+                "api.url": environment["PREFECT_API_URL"],
+                "logging.level": environment["PREFECT_LOGGING_LEVEL"],
+            }
+        ),
+    ):
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A real Postgres server: a URL to which a database's name is appended."""
+    try:
+        with services.postgres_server() as url:
+            yield url
+    except services.Unavailable as absent:
+        pytest.skip(f"needs Postgres: {absent}")
+
+
+@pytest.fixture
+def postgres_url(postgres: str) -> str:
+    """The URL of a new, empty Postgres database."""
+    name = f"tracker_{uuid.uuid4().hex}"
+    engine = create_engine(f"{postgres}postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return postgres + name
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A real S3 server, whose address and keys stand in the environment."""
+    folder = tmp_path_factory.mktemp("s3") / "buckets"
+    try:
+        with services.s3_server(folder) as environment, pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            yield
+    except services.Unavailable as absent:
+        pytest.skip(f"needs an S3 server: {absent}")
+
+
+@pytest.fixture
+def bucket(s3: None) -> str:  # noqa: ARG001 - its environment is used
+    """The URL of a new, empty S3 bucket."""
+    name = f"bucket-{uuid.uuid4().hex}"
+    fsspec.filesystem("s3").mkdir(name)
+    return f"s3://{name}"

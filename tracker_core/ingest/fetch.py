@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import uuid
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
+import aiohttp
 import fsspec
 
 from tracker_core.errors import MissingFile, StorageError
@@ -60,7 +62,9 @@ def fetch(url: str, cache: Path) -> Path:
         if info.get("size") not in (None, size):
             raise StorageError(f"{url} broke off after {size} of {info['size']} bytes")
         part.replace(target)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if (fault := _http_fault(error)) is not None:
+            raise StorageError(f"could not fetch {url}: {fault}") from error
         raise MissingFile(
             f"there is no {url}: check the manifest, or the store's contents"
         ) from None
@@ -71,3 +75,13 @@ def fetch(url: str, cache: Path) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return target
+
+
+def _http_fault(error: FileNotFoundError) -> BaseException | None:
+    """What went wrong where it was not that the file is absent.
+
+    fsspec's HTTP file system calls every fault "not found"; the cause says what it was.
+    """
+    cause = error.__cause__
+    absent = getattr(cause, "status", None) in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+    return cause if isinstance(cause, aiohttp.ClientError | TimeoutError) and not absent else None

@@ -254,7 +254,8 @@ class Catalog:
             .where(col(Job.pipeline) == pipeline)
         )
         with self.engine.connect().execution_options(yield_per=1000) as connection:
-            yield from connection.execute(found).tuples()
+            for job_id, path, size, package in connection.execute(found):
+                yield job_id, path, size, package
 
     def requeue(self, job_ids: Sequence[UUID]) -> None:
         """Make jobs due again, whatever they were."""

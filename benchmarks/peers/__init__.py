@@ -1,0 +1,1 @@
+"""What our pipeline is measured against."""

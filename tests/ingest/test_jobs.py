@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracker_core.errors import ManifestError
+from tracker_core.ingest import jobs
+from tracker_core.ingest.fetch import Fingerprint, fingerprint
+from tracker_core.ingest.jobs import Ingested, ingest, scope_of, video_id
+from tracker_core.ingest.manifest import Record, RowProblem
+from tracker_core.store.catalog import Catalog
+from tracker_core.store.schema import Video
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    catalog = Catalog(f"sqlite:///{(tmp_path / 'tracker.db').as_posix()}").open()
+    yield catalog
+    catalog.close()
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files whose bytes were read."""
+    names: list[str] = []
+
+    def counted(path: Path) -> Fingerprint:
+        names.append(path.name)
+        return fingerprint(path)
+
+    monkeypatch.setattr(jobs, "fingerprint", counted)
+    return names
+
+
+def clip(folder: Path, name: str, content: bytes = b"frames") -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def record(path: Path | str, line: int = 2, word: str = "takk", **more: object) -> Record:
+    url = path if isinstance(path, str) else None
+    return Record(line, word, str(path), url, Path(path).name, **more)  # type: ignore[arg-type]
+
+
+def ingested(catalog: Catalog, *rows: Record | RowProblem) -> Ingested:
+    return ingest(rows, scope_of(rows, "m.csv"), "m.csv", catalog)
+
+
+def video(catalog: Catalog, row: Record) -> Video:
+    return catalog.known_files([video_id(row)])[video_id(row)]
+
+
+def test_a_row_becomes_a_video_with_its_checksums_and_a_job(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    row = record(clip(tmp_path, "a.mp4"), 2, "bok", start_s=1.0, end_s=2.5)
+    result = ingested(catalog, row)
+    assert (result.videos, result.missing, result.skipped) == (1, 0, 0)
+    found = video(catalog, row)
+    assert (found.word, found.filename, found.line, found.start_s) == ("bok", "a.mp4", 2, 1.0)
+    assert found.sha256 == hashlib.sha256(b"frames").hexdigest()
+    assert found.sha1 == hashlib.sha1(b"frames", usedforsecurity=False).hexdigest()
+    assert (found.scope, found.manifest) == (result.scope, "m.csv")
+    assert catalog.counts(result.scope) == {"queued": 1}
+
+
+def test_only_new_and_changed_files_are_read_again(
+    catalog: Catalog, tmp_path: Path, read: list[str]
+) -> None:
+    rows = [record(clip(tmp_path, name), line) for line, name in enumerate(("a", "b"), 2)]
+    ingested(catalog, *rows)
+    assert sorted(read) == ["a", "b"]
+    ingested(catalog, *rows)
+    assert sorted(read) == ["a", "b"]
+    clip(tmp_path, "b", b"other!")  # of the same size
+    os.utime(tmp_path / "b", ns=(1, 1))
+    ingested(catalog, *rows)
+    assert sorted(read) == ["a", "b", "b"]
+    assert video(catalog, rows[1]).sha256 == hashlib.sha256(b"other!").hexdigest()
+
+
+def test_a_file_that_is_not_there_is_said_with_its_line(catalog: Catalog, tmp_path: Path) -> None:
+    row = record(tmp_path / "none.mp4", 7)
+    result = ingested(catalog, row)
+    assert (result.videos, result.missing) == (1, 1)
+    [failure] = catalog.failures(result.scope)
+    assert failure.code == "missing_file"
+    assert "none.mp4 is not there: check line 7" in failure.message
+    clip(tmp_path, "none.mp4")
+    assert ingested(catalog, row).missing == 0
+    assert len(list(catalog.due(result.scope, "p"))) == 1
+
+
+@pytest.mark.parametrize("name", ["a\0b.mp4", "x" * 5000])
+def test_a_name_that_no_file_can_have_is_a_missing_file(
+    catalog: Catalog, tmp_path: Path, name: str
+) -> None:
+    result = ingested(catalog, Record(2, "takk", str(tmp_path / name), None, "a.mp4"))
+    assert result.missing == 1
+
+
+def test_a_folder_is_no_video(catalog: Catalog, tmp_path: Path) -> None:
+    result = ingested(catalog, record(tmp_path))
+    assert result.missing == 1
+    [failure] = catalog.failures()
+    assert "cannot be read" in failure.message
+
+
+def test_a_remote_video_waits_to_be_fetched_and_keeps_what_was_found(catalog: Catalog) -> None:
+    row = record("https://example.org/a.mp4")
+    result = ingested(catalog, row)
+    assert (result.videos, result.missing) == (1, 0)
+    assert video(catalog, row).sha256 is None
+    catalog.set_content(video_id(row), "found", "sums", 9)
+    ingested(catalog, row)
+    assert video(catalog, row).sha256 == "found"
+
+
+def test_rows_that_are_no_use_are_counted_and_the_first_are_kept(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    rows = [RowProblem(line, "no path") for line in range(2, 12)]
+    result = ingest(
+        [*rows, record(clip(tmp_path, "a"))], "s", "m.csv", catalog, max_problems=3
+    )  # fmt: skip
+    assert (result.videos, result.skipped) == (1, 10)
+    assert [problem.line for problem in result.problems] == [2, 3, 4]
+
+
+def test_a_manifest_without_one_useful_row_is_an_error(catalog: Catalog) -> None:
+    with pytest.raises(ManifestError, match=r"not one row of m.csv .*line 2: no path"):
+        ingested(catalog, RowProblem(2, "no path"))
+
+
+def test_rows_are_taken_in_batches_and_progress_is_told(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_BATCH", 2)
+    path, told = clip(tmp_path, "a"), list[int]()
+    rows = [record(path, line, f"w{line}") for line in range(5)]
+    result = ingest(iter(rows), "s", "m.csv", catalog, told.append)
+    assert (result.videos, told) == (5, [2, 4, 5])
+    assert catalog.counts("s") == {"queued": 5}
+
+
+def test_the_same_row_twice_is_one_video(catalog: Catalog, tmp_path: Path) -> None:
+    path = clip(tmp_path, "a")
+    ingested(catalog, record(path, 2), record(path, 3))
+    assert catalog.counts() == {"queued": 1}
+
+
+def test_ids_tell_words_places_and_segments_apart_and_nothing_else(tmp_path: Path) -> None:
+    row = record(tmp_path / "a.mp4")
+    assert video_id(row) == video_id(record(tmp_path / "a.mp4", 99))
+    others = [
+        record(tmp_path / "b.mp4"),
+        record(tmp_path / "a.mp4", word="ja"),
+        record(tmp_path / "a.mp4", start_s=0.0, end_s=1.0),
+        record(tmp_path / "a.mp4", start_frame=0, end_frame=1),
+    ]
+    assert len({video_id(r) for r in [row, *others]}) == 5
+    # Catalogs out there hold it: it must never change.
+    assert str(video_id(Record(1, "takk", "/a.mp4", None, "a.mp4"))) == FIXED
+
+
+FIXED = "e1be2976-235e-5b31-930a-b8edb464fe79"
+
+
+rows_of_text = st.lists(st.builds(RowProblem, st.integers(1, 9), st.text(max_size=3)), max_size=4)
+
+
+@given(rows_of_text, rows_of_text, st.text(max_size=3))
+def test_scopes_are_equal_exactly_for_equal_rows_and_names(
+    one: list[RowProblem], other: list[RowProblem], name: str
+) -> None:
+    assert (scope_of(one, name) == scope_of(other, name)) == (one == other)
+    assert scope_of(one, name) != scope_of(one, name + "x")
