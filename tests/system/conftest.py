@@ -108,11 +108,12 @@ def clips(tmp_path_factory: pytest.TempPathFactory, demo_clips: dict[str, Path])
 def cut(source: Path, target: Path, start: int, end: int) -> Path:
     """Frames ``start`` to ``end`` of a clip, encoded anew."""
     with av.open(str(source)) as given, av.open(str(target), "w") as made:
-        stream = made.add_stream("libx264", rate=given.streams.video[0].average_rate)
+        shape = given.streams.video[0]
+        stream = made.add_stream("libx264", rate=shape.average_rate)
+        stream.width, stream.height = shape.width, shape.height
         for number, frame in enumerate(given.decode(video=0)):
             if not start <= number < end:
                 continue
-            stream.width, stream.height = frame.width, frame.height
             frame.pts = None
             made.mux(stream.encode(frame))
         made.mux(stream.encode())

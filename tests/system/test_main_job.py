@@ -304,9 +304,9 @@ def _with_two_broken_frames(source: Path, target: Path) -> int:
     count = 24
     with av.open(str(source)) as given, av.open(str(target), "w") as made:
         stream = made.add_stream("mjpeg", rate=25)
-        stream.pix_fmt = "yuvj420p"
+        size = given.streams.video[0]
+        stream.width, stream.height, stream.pix_fmt = size.width, size.height, "yuvj420p"
         for frame in islice(given.decode(video=0), count):
-            stream.width, stream.height = frame.width, frame.height
             plain = frame.reformat(format="yuvj420p")
             plain.pts = None
             for packet in stream.encode(plain):

@@ -9,7 +9,6 @@ from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-import aiohttp
 import fsspec
 
 from tracker_core.errors import MissingFile, StorageError
@@ -82,6 +81,8 @@ def _http_fault(error: FileNotFoundError) -> BaseException | None:
 
     fsspec's HTTP file system calls every fault "not found"; the cause says what it was.
     """
+    import aiohttp
+
     cause = error.__cause__
     absent = getattr(cause, "status", None) in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
     return cause if isinstance(cause, aiohttp.ClientError | TimeoutError) and not absent else None
