@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import fsspec
+import numpy as np
 import pytest
 from sqlalchemy import create_engine, text
 
 from tests import services
+from tracker_core.media.encode import VideoWriter
 from tracker_core.settings import load_settings
 from tracker_core.tracking.models import ModelStore
 
@@ -128,3 +131,15 @@ def bucket(s3: None) -> str:  # noqa: ARG001 - its environment is used
     name = f"bucket-{uuid.uuid4().hex}"
     fsspec.filesystem("s3").mkdir(name)
     return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def small_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five pictures of nobody: a video that is probed and normalized in a moment."""
+    path = tmp_path_factory.mktemp("clips") / "small.mp4"
+    shade = np.linspace(0, 255, 96, dtype=np.uint8)
+    with VideoWriter(path, 96, 64) as video:
+        for i in range(5):
+            picture = np.broadcast_to(np.roll(shade, 8 * i)[None, :, None], (64, 96, 3))
+            video.write(np.ascontiguousarray(picture), Fraction(i, 25))
+    return path

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +110,13 @@ def cut(source: Path, target: Path, start: int, end: int) -> Path:
     """Frames ``start`` to ``end`` of a clip, encoded anew."""
     with av.open(str(source)) as given, av.open(str(target), "w") as made:
         shape = given.streams.video[0]
-        stream = made.add_stream("libx264", rate=shape.average_rate)
+        rate = shape.average_rate or Fraction(25)
+        stream = made.add_stream("libx264", rate=rate)
         stream.width, stream.height = shape.width, shape.height
         for number, frame in enumerate(given.decode(video=0)):
             if not start <= number < end:
                 continue
-            frame.pts = None
+            frame.pts, frame.time_base = number - start, Fraction(1) / rate
             made.mux(stream.encode(frame))
         made.mux(stream.encode())
     return target

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -54,9 +55,9 @@ def test_without_a_server_a_manifest_becomes_tracks_and_packages(
     assert set(frame["word"].unique()) == set(words)
     assert frame["provider"].unique().to_list() == ["mediapipe"]
     assert frame.select(pl.col("pose_x").arr.get(0).is_not_null().all()).item()
-    rows = f"read_parquet('{dataset}/**/*.parquet', hive_partitioning = true)"
+    relation = f"read_parquet('{dataset}/**/*.parquet', hive_partitioning = true)"
     counted = duckdb.execute(
-        f"select word, count(*), avg(pose_confidence[1]) from {rows} group by word order by word"
+        f"select word, count(*), avg(pose_confidence[1]) from {relation} group by word order by word"
     ).fetchall()
     assert [row[0] for row in counted] == sorted(words)
     assert all(row[2] > 0.5 for row in counted)
@@ -81,7 +82,7 @@ def test_without_a_server_a_manifest_becomes_tracks_and_packages(
             " join tracks on tracks.video_id = videos.id"
         ).fetchall()
     assert len(rows) == 3
-    assert all(None not in row for row in rows)
+    assert all(value is not None for row in rows for value in row)
 
     sheet = tracker.workspace / "sheet.png"
     tracker("show", "takk", "--output", str(sheet))
@@ -306,19 +307,17 @@ def _with_two_broken_frames(source: Path, target: Path) -> int:
         stream = made.add_stream("mjpeg", rate=25)
         size = given.streams.video[0]
         stream.width, stream.height, stream.pix_fmt = size.width, size.height, "yuvj420p"
-        for frame in islice(given.decode(video=0), count):
+        for number, frame in enumerate(islice(given.decode(video=0), count)):
             plain = frame.reformat(format="yuvj420p")
-            plain.pts = None
-            for packet in stream.encode(plain):
-                packet.stream = stream
-                made.mux(packet)
+            plain.pts, plain.time_base = number, Fraction(1, 25)
+            made.mux(stream.encode(plain))
         made.mux(stream.encode())
     with av.open(str(target)) as container:
         places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
     data = bytearray(target.read_bytes())
     for index in BROKEN:
-        position, size = places[index]
+        position, length = places[index]
         assert position is not None
-        data[position : position + size] = bytes(size)
+        data[position : position + length] = bytes(length)
     target.write_bytes(data)
     return count
