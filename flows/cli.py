@@ -187,12 +187,17 @@ def show(
     as_video: Annotated[bool, typer.Option("--video", help="An MP4 instead of a PNG.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")] = None,
     frames: Annotated[int, typer.Option(min=1, help="Pictures on the contact sheet.")] = 12,
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous", help="Landmarks on black: nobody can be recognised.")
+    ] = False,
     workspace: Workspace = None,
     settings: Set = None,
 ) -> None:
     """Draw the landmarks over the video: a contact sheet (PNG) or an MP4."""
     overrides = _overrides(settings, workspace_dir=workspace)
-    path = show_video(video, load_settings(overrides), output, frames, as_video=as_video)
+    path = show_video(
+        video, load_settings(overrides), output, frames, as_video=as_video, anonymous=anonymous
+    )
     console.out.print(str(path), soft_wrap=True, highlight=False)
 
 
@@ -208,13 +213,11 @@ def init_db(workspace: Workspace = None, settings: Set = None) -> None:
 def doctor(workspace: Workspace = None, settings: Set = None) -> None:
     """What is installed, what is missing, and how to mend it."""
     checks = examine(load_settings(_overrides(settings, workspace_dir=workspace)))
-    table = Table()
-    for heading in ("", "what", "found", "how to mend it"):
-        table.add_column(heading, overflow="fold")
     for check in checks:
-        table.add_row("ok" if check.ok else "MISSING", check.what, check.found, check.remedy,
-                      style="" if check.ok else "red")  # fmt: skip
-    console.out.print(table)
+        mark = "[green]ok[/green]     " if check.ok else "[red]MISSING[/red]"
+        console.out.print(f"{mark}  {check.what}: {escape(check.found)}", soft_wrap=True)
+        if not check.ok:
+            console.out.print(f"         {escape(check.remedy)}", soft_wrap=True)
     raise typer.Exit(OK if all(check.ok for check in checks) else COULD_NOT_RUN)
 
 
@@ -291,23 +294,26 @@ def _finish(outcome: Outcome) -> None:
 
 def _overrides(given: list[str] | None, **options: Any) -> dict[str, Any]:
     """Settings of the command line as JSON values: they travel to other machines as parameters."""
-    named = {name.lower(): value for name, value in _pairs(",".join(given or ())).items()}
-    options = {k: str(v) if isinstance(v, Path) else v for k, v in options.items() if v is not None}
-    if "workspace_dir" in options:
-        options["workspace_dir"] = str(Path(options["workspace_dir"]).absolute())
-    overrides = {**named, **options}
+    overrides: dict[str, Any] = {}
+    for pair in given or ():
+        name, value = _pair(pair)
+        overrides[name.lower()] = value
+    overrides |= {name: value for name, value in options.items() if value is not None}
+    if "workspace_dir" in overrides:
+        overrides["workspace_dir"] = str(Path(overrides["workspace_dir"]).absolute())
     load_settings(overrides)  # a wrong name or value is said before anything is done
     return overrides
 
 
 def _pairs(text: str | None) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for pair in filter(None, (text or "").split(",")):
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE")
-        pairs[name.strip()] = value.strip()
-    return pairs
+    return dict(_pair(pair) for pair in (text or "").split(",") if pair.strip())
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE")
+    return name.strip(), value.strip()
 
 
 @contextmanager

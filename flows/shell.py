@@ -127,7 +127,13 @@ def export_packages(word: str | None, video: str | None, overrides: Mapping[str,
 
 
 def show_video(
-    name: str, settings: Settings, target: Path | None, frames: int, *, as_video: bool
+    name: str,
+    settings: Settings,
+    target: Path | None,
+    frames: int,
+    *,
+    as_video: bool,
+    anonymous: bool = False,
 ) -> Path:
     """Draw a done video's landmarks over it; returns the file written.
 
@@ -146,8 +152,8 @@ def show_video(
     target = target or settings.workspace_dir / "overlays" / f"{video.id}{suffix}"
     target.parent.mkdir(parents=True, exist_ok=True)
     if as_video:
-        return write_overlay_video(source, tracks, target)
-    return write_contact_sheet(source, tracks, target, frames)
+        return write_overlay_video(source, tracks, target, anonymous=anonymous)
+    return write_contact_sheet(source, tracks, target, frames, anonymous=anonymous)
 
 
 def local_source(video: Video, settings: Settings) -> Path:

@@ -91,8 +91,17 @@ def _begin(log: Path) -> None:
     """
     import cv2
 
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         os.dup2(file.fileno(), 2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
+
+
+def _end_with_parent() -> None:
+    """A stage that hangs must not outlive the run that was killed: nobody else would end it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -58,7 +58,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         "normalize", 1, ("probe",),
-        "which source frames are tracked; a conformant video where the source is none",
+        "which source frames are tracked, upright, in square pixels, at most 720p",
         stages.normalize_parameters, stages.run_normalize, reads_source=True,
     ),
     Stage(

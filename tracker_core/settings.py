@@ -7,6 +7,7 @@ stand; case does not matter.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -149,6 +150,13 @@ class Settings(BaseSettings):
         if not 0 < rate <= 1000:
             raise ValueError(f"{text!r} is no frame rate: give a number such as 25 or 30000/1001")
         return str(rate)
+
+    @field_validator("unreal_asset_path")
+    @classmethod
+    def _asset_path(cls, value: str) -> str:
+        if not re.fullmatch(r"(/\w+)+/?", value):
+            raise ValueError("a content path looks like /Game/NSL/Animations")
+        return value
 
     @model_validator(mode="after")
     def _absolute(self) -> Settings:

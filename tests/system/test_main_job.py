@@ -57,7 +57,7 @@ def test_without_a_server_a_manifest_becomes_tracks_and_packages(
     assert frame.select(pl.col("pose_x").arr.get(0).is_not_null().all()).item()
     relation = f"read_parquet('{dataset}/**/*.parquet', hive_partitioning = true)"
     counted = duckdb.execute(
-        f"select word, count(*), avg(pose_confidence[1]) from {relation} group by word order by word"
+        f"select word, count(*), avg(pose_confidence[1]) from {relation} group by 1 order by 1"
     ).fetchall()
     assert [row[0] for row in counted] == sorted(words)
     assert all(row[2] > 0.5 for row in counted)

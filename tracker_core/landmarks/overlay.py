@@ -17,7 +17,9 @@ from tracker_core.media.encode import VideoWriter
 from tracker_core.media.probe import probe
 
 
-def write_contact_sheet(source: Path, tracks: Tracks, target: Path, frames: int = 12) -> Path:
+def write_contact_sheet(
+    source: Path, tracks: Tracks, target: Path, frames: int = 12, *, anonymous: bool = False
+) -> Path:
     """A PNG of evenly spaced frames with their landmarks; returns its path.
 
     Args:
@@ -25,6 +27,7 @@ def write_contact_sheet(source: Path, tracks: Tracks, target: Path, frames: int 
         tracks: the track.
         target: the PNG's name.
         frames: at most so many pictures.
+        anonymous: draw on black, so that nobody can be recognised.
 
     Raises Unreadable when the video is not the one the track was made from, StorageError when the
     PNG cannot be written.
@@ -32,7 +35,7 @@ def write_contact_sheet(source: Path, tracks: Tracks, target: Path, frames: int 
     chosen = evenly_spaced(len(tracks), frames)
     pictures = (
         (row, frame.timestamp_s, frame.image)
-        for row, frame in zip(chosen, _frames(source, tracks, chosen), strict=True)
+        for row, frame in zip(chosen, _frames(source, tracks, chosen, anonymous), strict=True)
     )
     sheet = contact_sheet(pictures, tracks)
     done, data = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
@@ -42,7 +45,9 @@ def write_contact_sheet(source: Path, tracks: Tracks, target: Path, frames: int 
     return target
 
 
-def write_overlay_video(source: Path, tracks: Tracks, target: Path) -> Path:
+def write_overlay_video(
+    source: Path, tracks: Tracks, target: Path, *, anonymous: bool = False
+) -> Path:
     """An MP4 of the tracked frames with their landmarks, at their own times; returns its path.
 
     Raises Unreadable when the video is not the one the track was made from.
@@ -51,13 +56,16 @@ def write_overlay_video(source: Path, tracks: Tracks, target: Path) -> Path:
     part = target.with_name(f".{target.name}.part")
     rows = list(range(len(tracks)))
     with VideoWriter(part, width, height, crf=20) as writer:
-        for row, frame in zip(rows, _frames(source, tracks, rows), strict=True):
+        for row, frame in zip(rows, _frames(source, tracks, rows, anonymous), strict=True):
             writer.write(draw_landmarks(frame.image, tracks, row), frame.timestamp_s)
     part.replace(target)
     return target
 
 
-def _frames(source: Path, tracks: Tracks, rows: list[int]) -> Iterator[Frame]:
+def _frames(source: Path, tracks: Tracks, rows: list[int], anonymous: bool) -> Iterator[Frame]:
+    if anonymous:
+        black = np.zeros((tracks.image_size[1], tracks.image_size[0], 3), np.uint8)
+        return (Frame(row, float(tracks.timestamps[row]), black) for row in rows)
     info = probe(source)
     wanted = tracks.timestamps[rows]
     indices = np.searchsorted(info.timestamps, wanted - 1e-9)
