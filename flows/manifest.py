@@ -63,7 +63,7 @@ def process_video(
         retry_failed: also those that have failed for good with these settings.
         overrides: settings above those of the environment.
     """
-    manifests = [open_manifest(video) for video in videos]
+    manifests = [open_manifest(video, as_video=True) for video in videos]
     return _process(manifests, ", ".join(videos), None, force_stage, retry_failed, overrides or {})
 
 

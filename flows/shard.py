@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 from collections.abc import Iterator, Sequence
@@ -94,7 +95,9 @@ def _heartbeat(catalog: Catalog, settings: Settings) -> Iterator[None]:
                 # The lease outlives two missed beats; without this thread it would outlive none.
                 logger.warning("%s", error)
 
-    thread = threading.Thread(target=beat, name="lease", daemon=True)
+    # What it logs belongs to this flow run.
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=[beat], name="lease", daemon=True)
     thread.start()
     try:
         yield

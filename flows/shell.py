@@ -58,7 +58,14 @@ def run_videos(
     catalog = Catalog(settings.database).open()
     name = ", ".join(sources)
     manifests = [
-        open_manifest(source, root=root, columns=columns, encoding=encoding, strict=strict)
+        open_manifest(
+            source,
+            root=root,
+            columns=columns,
+            encoding=encoding,
+            strict=strict,
+            as_video=not as_manifest,
+        )
         for source in sources
     ]
     for manifest in manifests:

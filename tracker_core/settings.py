@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     max_duration_s: float = Field(6 * 3600.0, gt=0, description="Longest video, in seconds.")
     max_pixels: int = Field(64_000_000, ge=1, description="Largest frame, in pixels.")
     max_damaged_fraction: float = Field(
-        0.5, ge=0, le=1, description="A video with more of it damaged is failed as `damaged`."
+        0.8, ge=0, le=1, description="A video with more of it damaged is failed as `damaged`."
     )
 
     # normalize

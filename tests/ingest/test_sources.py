@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tracker_core.ingest.manifest import Record, open_manifest
 from tracker_core.ingest.sources import (
     Resolver,
     looks_like_video,
+    passed_over,
     path_from_file_url,
     videos_in,
 )
@@ -135,3 +137,14 @@ def test_a_folder_is_walked_in_order_without_hidden_files_and_loops(folder: Path
         (folder / "clips" / "loop").symlink_to(folder, target_is_directory=True)
     names = [path.name for path in videos_in(folder) if isinstance(path, Path)]
     assert names == ["UPPER.MP4", "to  rom .mp4", "two.mov", "two.mp4", "yes.mkv"]
+
+
+def test_what_a_folder_leaves_out_is_told(tmp_path: Path) -> None:
+    for name in ("a.mp4", "B.MOV", "no_extension", "notes.txt", ".hidden"):
+        (tmp_path / name).touch()
+    assert [path.name for path in passed_over(tmp_path)] == ["no_extension", "notes.txt"]
+    notes = open_manifest(tmp_path).recognised.notes
+    assert any("2 files were passed over" in note and "no_extension" in note for note in notes)
+    (record,) = open_manifest(tmp_path / "no_extension", as_video=True)
+    assert isinstance(record, Record)
+    assert record.word == "no_extension"

@@ -127,7 +127,8 @@ def test_what_is_no_video_is_refused(shared_data: Path, name: str) -> None:
 @pytest.mark.parametrize("name", TOO_DAMAGED)
 def test_mostly_lost_is_damaged(shared_data: Path, name: str) -> None:
     with pytest.raises(Damaged, match="breaks off"):
-        probe(shared_data / "hard" / name)
+        probe(shared_data / "hard" / name, ProbeLimits(max_damaged_fraction=0.5))
+    assert probe(shared_data / "hard" / name).damage, "a usable part is left"
 
 
 def test_only_damaged_files_are_called_damaged(infos: dict[Path, VideoInfo]) -> None:

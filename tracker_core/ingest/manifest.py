@@ -43,6 +43,7 @@ from tracker_core.ingest.sources import (
     Source,
     is_url,
     looks_like_video,
+    passed_over,
     path_from_file_url,
     videos_in,
     word_from,
@@ -179,6 +180,7 @@ def open_manifest(
     columns: Mapping[str, str] | None = None,
     encoding: str | None = None,
     strict: bool = False,
+    as_video: bool = False,
 ) -> Manifest:
     """Look at a manifest and find out how to read it.
 
@@ -191,6 +193,7 @@ def open_manifest(
             wins over what is recognised.
         encoding: a codec name of Python, instead of the one detected.
         strict: see `Manifest`.
+        as_video: a file is a video whatever its name, and never a table.
 
     Raises:
         ManifestError: there is nothing to read, it is not a manifest, it has no rows, or it leaves
@@ -208,7 +211,7 @@ def open_manifest(
         if path.is_dir():
             return _open_folder(path, wanted, strict)
         if path.is_file():
-            if looks_like_video(text):
+            if as_video or looks_like_video(text):
                 return _open_files([str(path.absolute())], text, "file", wanted, strict)
             return _open_table(
                 path, text, root=root, columns=wanted, encoding=encoding, strict=strict
@@ -231,6 +234,12 @@ def _open_folder(folder: Path, columns: Mapping[str, str], strict: bool) -> Mani
     notes = []
     if tables := sorted(path.name for path in folder.glob("*.[ct]sv")):
         notes.append(f"{tables[0]} was not read; give it as the manifest to use its words.")
+    if others := [path.name for path in passed_over(folder)]:
+        named = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        notes.append(
+            f"{len(others)} files were passed over, their names being no video's: {named}. "
+            "`tracker track FILE` takes any."
+        )
 
     def read() -> Iterator[Record | RowProblem]:
         for found in videos_in(folder):

@@ -192,7 +192,21 @@ def videos_in(folder: Path) -> Iterator[Path | OSError]:
     Links to folders are followed, each folder once. Names that begin with a dot are left out: they
     are hidden, and those of macOS (``._clip.mp4``) only look like videos.
     """
-    return _walk(folder, set())
+    for found in _walk(folder, set()):
+        if isinstance(found, OSError) or is_video_name(found):
+            yield found
+
+
+def passed_over(folder: Path) -> Iterator[Path]:
+    """The files of the folder that `videos_in` leaves out for their names, hidden ones not told."""
+    for found in _walk(folder, set()):
+        if isinstance(found, Path) and not is_video_name(found):
+            yield found
+
+
+def is_video_name(path: Path) -> bool:
+    """Whether the name ends as a video's does."""
+    return path.suffix.lower() in VIDEO_EXTENSIONS
 
 
 def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path | OSError]:
@@ -210,7 +224,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path | OSError]:
             continue
         if entry.is_dir():
             yield from _walk(entry, seen)
-        elif entry.suffix.lower() in VIDEO_EXTENSIONS:
+        else:
             yield entry
 
 

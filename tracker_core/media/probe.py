@@ -70,7 +70,7 @@ class ProbeLimits:
     max_frames: int = 1_000_000
     max_pixels: int = 64_000_000
     max_duration_s: float = 6 * 3600.0
-    max_damaged_fraction: float = 0.5
+    max_damaged_fraction: float = 0.8
 
 
 @dataclass(frozen=True)
