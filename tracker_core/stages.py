@@ -119,6 +119,8 @@ def run_probe(work: StageWork) -> Facts:
     info = probe(work.source, ProbeLimits(**work.parameters))
     _write(work.out / "probe.json", info.to_json())
     damaged = sum(damage.end_s - damage.start_s for damage in info.damage)
+    # What is missing lies after the last frame that is there.
+    whole = max([info.duration_s, *(damage.end_s for damage in info.damage)])
     return {
         "frames": len(info.timestamps),
         "duration_s": info.duration_s,
@@ -126,7 +128,7 @@ def run_probe(work: StageWork) -> Facts:
         "width": info.display_width,
         "height": info.display_height,
         "codec": info.codec,
-        "damaged_fraction": round(min(1.0, damaged / info.duration_s), 6) if damaged else 0.0,
+        "damaged_fraction": round(min(1.0, damaged / whole), 6) if damaged else 0.0,
         "notes": list(info.notes),
     }
 

@@ -15,7 +15,7 @@ from tracker_core.landmarks.tracks import State, Tracks
 from tracker_core.media.decode import Frame, read_frames
 from tracker_core.media.probe import probe
 from tracker_core.preprocess.roi import Roi, RoiParameters, find_roi, sample_indices
-from tracker_core.tracking.mediapipe import MediaPipeProvider, pose_box_detector
+from tracker_core.tracking.mediapipe import MediaPipeProvider, _tiles, pose_box_detector
 from tracker_core.tracking.models import ModelStore
 from tracker_core.tracking.provider import track_video
 
@@ -142,6 +142,32 @@ def test_the_person_is_found(models: ModelStore, signer: Path) -> None:
     x0, y0, x1, y1 = roi.boxes[info.frame_count // 2]
     inside = (shoulders >= [x0, y0]).all(axis=1) & (shoulders <= [x1, y1]).all(axis=1)
     assert inside.all()
+
+
+@pytest.mark.parametrize(
+    ("size", "side"), [((640, 480), 320), ((1280, 150), 150), ((150, 1280), 150), ((1, 1), 1)]
+)
+def test_tiles_cover_the_image(size: tuple[int, int], side: int) -> None:
+    covered = np.zeros((size[1], size[0]), bool)
+    for x, y, tile in _tiles(*size):
+        assert tile == side
+        assert 0 <= x <= size[0] - side
+        assert 0 <= y <= size[1] - side
+        covered[y : y + side, x : x + side] = True
+    assert covered.all()
+
+
+def test_a_small_person_in_a_long_picture_is_found(models: ModelStore, shared_data: Path) -> None:
+    clip = shared_data / "hard" / "synth" / "wide_4096x480.mp4"
+    info = probe(clip)
+    frames = list(read_frames(clip, info, size=(1280, 150)))
+    with pose_box_detector(models, 4) as detector:
+        roi = find_roi(frames, info.timestamps, (1280, 150), detector, RoiParameters())
+    assert roi.people == 1
+    assert roi.crop
+    tracks = track_video(MediaPipeProvider(models), frames, roi, (1280, 150))
+    nose = tracks.positions[:, 0, 0]
+    assert np.all((nose > 500) & (nose < 780)), "the signer stands in the middle"
 
 
 def test_of_two_signers_one_is_followed(models: ModelStore, shared_data: Path) -> None:

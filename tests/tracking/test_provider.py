@@ -96,10 +96,10 @@ def test_the_window_keeps_its_size_while_it_moves() -> None:
 
 
 def test_timestamps_and_states() -> None:
-    frames = [_frame(i, (20, 10), (3, 4) if i % 2 else None) for i in range(4)]
+    frames = [_frame(i, (20, 10), (3, 4) if i else None) for i in range(4)]
     tracks = track_video(FindsTheDot(), frames, _roi((0, 0, 20, 10), 4, crop=False), (20, 10))
     assert tracks.timestamps.tolist() == [0, 0.04, 0.08, 0.12]
-    assert tracks.state[:, 0].tolist() == [0, 1, 0, 1]
+    assert tracks.state[:, 0].tolist() == [0, 1, 1, 1]
     assert np.isnan(tracks.positions[0]).all()
     assert tracks.confidence[0].max() == 0
     assert tracks.image_size == (20, 10)
@@ -111,13 +111,33 @@ def test_nobody_is_a_failure_and_not_an_empty_track() -> None:
         track_video(FindsTheDot(), frames, _roi((0, 0, 20, 10), 3, crop=False), (20, 10))
 
 
+@pytest.mark.parametrize(
+    ("seen", "found"),
+    [("1", True), ("11", True), ("10", False), ("01011", False), ("01110", True), ("00100", False)],
+)
+def test_a_person_is_seen_in_three_frames_on_end(seen: str, found: bool) -> None:
+    """Or in all, where there are fewer: a single frame is a ghost of the model."""
+    frames = [_frame(i, (20, 10), (3, 4) if flag == "1" else None) for i, flag in enumerate(seen)]
+    roi = _roi((0, 0, 20, 10), len(seen), crop=False)
+    if found:
+        assert len(track_video(FindsTheDot(), frames, roi, (20, 10))) == len(seen)
+    else:
+        with pytest.raises(NoPerson, match=rf"more than {seen.count('1')} of the {len(seen)}"):
+            track_video(FindsTheDot(), frames, roi, (20, 10))
+
+
 def test_a_frame_shows_nothing_of_the_one_before_it() -> None:
     """The canvas is reused: what lies outside the window stays black."""
     engine = FindsTheDot()
-    roi = _roi((0, 0, 10, 10), 2, crop=True)
-    bright = replace(_frame(0, (20, 10), None), image=np.full((10, 20, 3), 255, np.uint8))
-    tracks = track_video(engine, [bright, _frame(1, (20, 10), None)], roi, (20, 10))
-    assert tracks.state[1].max() == State.MISSING
+    frames = [
+        replace(
+            _frame(i, (20, 10), None), image=np.full((10, 20, 3), 255 if i < 3 else 0, np.uint8)
+        )
+        for i in range(4)
+    ]
+    tracks = track_video(engine, frames, _roi((0, 0, 10, 10), 4, crop=True), (20, 10))
+    assert tracks.state[2].min() == State.OBSERVED
+    assert tracks.state[3].max() == State.MISSING
 
 
 def test_an_unknown_provider_is_named_with_those_there_are(tmp_path: Any) -> None:

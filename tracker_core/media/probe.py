@@ -398,7 +398,7 @@ class _Probe:
         if claimed is not None:
             missing = max(0, claimed - count.packets)
             message = f"its index lists {claimed} frames, {count.packets} are in it"
-            end = duration
+            end = duration + float(missing / rate)
         else:
             end = self._claimed_end(start)
             missing = max(0, round((end - duration) * rate) - 1)  # rounding is no loss

@@ -254,8 +254,7 @@ class Catalog:
             .where(col(Job.pipeline) == pipeline)
         )
         with self.engine.connect().execution_options(yield_per=1000) as connection:
-            for job_id, path, size, package in connection.execute(found):
-                yield job_id, path, size, package
+            yield from connection.execute(found)
 
     def requeue(self, job_ids: Sequence[UUID]) -> None:
         """Make jobs due again, whatever they were."""

@@ -26,6 +26,9 @@ from tracker_core.tracking.provider import FrameLandmarks, Image
 # Below this, HolisticLandmarker reports no hand and no face at all.
 PRESENCE_THRESHOLD = 0.5
 
+# An image with this aspect ratio is looked at in tiles at once.
+_LONG = 2.0
+
 # The points of the pose that lie on each part, from which its confidence is graded.
 _POSE_POINTS_ON = {
     "left_hand": [15, 17, 19, 21],
@@ -131,36 +134,67 @@ class HolisticSession:
 
 @dataclass(frozen=True)
 class PoseBoxDetector:
-    """People's boxes from MediaPipe's PoseLandmarker in IMAGE mode (no state between frames)."""
+    """People's boxes from MediaPipe's PoseLandmarker in IMAGE mode (no state between frames).
+
+    The detector sees 224 x 224 pixels. Where nobody is found in the whole picture, or it is so long
+    that a person in it would be tiny, overlapping square tiles of it are looked at.
+    """
 
     landmarker: Any
 
-    def detect(self, image: npt.NDArray[np.uint8]) -> list[Box]:
+    def detect(self, image: Image) -> list[Box]:
         """Box around the landmarks that are visible, the head's top added; one per person."""
+        height, width = image.shape[:2]
+        boxes: list[Box] = []
+        if max(width, height) < _LONG * min(width, height):
+            boxes = self._look(image, 0, 0, max(width, height))
+        if not boxes:
+            for x, y, side in _tiles(width, height):
+                for box in self._look(image, x, y, side):
+                    if all(_overlap(box, other) < 0.3 for other in boxes):
+                        boxes.append(box)
+        return boxes
+
+    def _look(self, image: Image, left: int, top: int, side: int) -> list[Box]:
+        """The people in one square of the image, in the image's pixels."""
         import mediapipe
 
         height, width = image.shape[:2]
-        side = max(width, height)
         square = np.zeros((side, side, 3), np.uint8)
-        square[:height, :width] = image
+        part = image[top : top + side, left : left + side]
+        square[: part.shape[0], : part.shape[1]] = part
         result = self.landmarker.detect(
             mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=square)
         )
         boxes: list[Box] = []
         for person in result.pose_landmarks:
-            points = np.array([[p.x * side, p.y * side, p.visibility] for p in person])
+            points = np.array([[p.x * side + left, p.y * side + top, p.visibility] for p in person])
             inside = (points[:, 0] < width) & (points[:, 1] < height) & (points[:, :2] >= 0).all(1)
             seen = points[(points[:, 2] > 0.5) & inside]
             if len(seen) < 4:
                 continue
             x0, y0 = seen[:, :2].min(axis=0)
             x1, y1 = seen[:, :2].max(axis=0)
-            # BlazePose has no point above the eyes: ears and eyes sit at half the head's height.
+            # BlazePose has no point above the eyes: three times nose to mouth reaches the top.
             head = abs(points[0, 1] - points[[9, 10], 1].mean()) * 3
             box = np.array([x0, max(0.0, y0 - head), x1, y1])
             if all(_overlap(box, other) < 0.7 for other in boxes):
                 boxes.append(box)
         return boxes
+
+
+def _tiles(width: int, height: int) -> list[tuple[int, int, int]]:
+    """Left, top and side of squares that overlap by half and cover the image.
+
+    A side is the image's shorter one, or half the longer one where that is less.
+    """
+    side = max(1, min(width, height, -(-max(width, height) // 2)))
+
+    def starts(length: int) -> list[int]:
+        count = -(-(length - side) * 2 // side) + 1
+        return sorted({round(start) for start in np.linspace(0, length - side, count)})
+
+    return [(x, y, side) for y in starts(height) for x in starts(width)]
 
 
 def _overlap(a: Box, b: Box) -> float:

@@ -23,6 +23,8 @@ from tracker_core.preprocess.roi import Roi
 
 Image = npt.NDArray[np.uint8]
 
+_SEEN_FRAMES = 3
+
 
 @dataclass(frozen=True, eq=False)
 class FrameLandmarks:
@@ -95,7 +97,8 @@ def track_video(
     black square: MediaPipe's holistic graph is only right for square images (see README, "What was
     measured"). Positions are those of the normalized frame whatever was cut.
 
-    Raises NoPerson when not one landmark was found in any frame.
+    Raises NoPerson when nobody was found, or only in single frames between others: a provider sees
+    somebody in a stone or a cloud now and then, but not in `_SEEN_FRAMES` frames on end.
     """
     found: list[FrameLandmarks] = []
     timestamps: list[float] = []
@@ -112,12 +115,20 @@ def track_video(
             found.append(replace(seen, positions=seen.positions + offset))
             timestamps.append(frame.timestamp_s)
     tracks = _assemble(provider.topology, found, timestamps, image_size)
-    if not (tracks.state != State.MISSING).any():
+    seen_frames = (tracks.state != State.MISSING).any(axis=1)
+    if _longest_run(seen_frames) < min(_SEEN_FRAMES, len(tracks)):
+        count = np.count_nonzero(seen_frames)
         raise NoPerson(
-            f"nobody was found in any of the {len(tracks)} frames: "
-            "check that the video shows a person, large enough and lit"
+            f"nobody was found in {f'more than {count}' if count else 'any'} of the "
+            f"{len(tracks)} frames: check that the video shows a person, large enough and lit"
         )
     return tracks
+
+
+def _longest_run(flags: npt.NDArray[np.bool_]) -> int:
+    """Length of the longest run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
 def _assemble(
