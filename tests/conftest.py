@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from tests import services
+from tests.media.hard_files import HardFiles
 from tracker_core.media.encode import VideoWriter
 from tracker_core.settings import load_settings
 from tracker_core.tracking.models import ModelStore
@@ -73,6 +74,8 @@ def models() -> ModelStore:
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A real Prefect server, which this process talks to; the environment of other clients."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
     from prefect.settings import temporary_settings
 
     with (
@@ -89,6 +92,9 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[st
         for name, value in environment.items():
             patch.setenv(name, value)
         yield environment
+        # What this process still has to send goes out while somebody listens.
+        EventsWorker.drain_all(timeout=10)
+        APILogWorker.drain_all(timeout=10)
 
 
 @pytest.fixture(scope="session")
@@ -143,3 +149,17 @@ def small_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
             picture = np.broadcast_to(np.roll(shade, 8 * i)[None, :, None], (64, 96, 3))
             video.write(np.ascontiguousarray(picture), Fraction(i, 25))
     return path
+
+
+@pytest.fixture(scope="session")
+def web_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A web page saved as a video."""
+    path = tmp_path_factory.mktemp("page") / "page.mp4"
+    path.write_text("<!DOCTYPE html><html><head></head></html>")
+    return path
+
+
+@pytest.fixture(scope="session")
+def hard(tmp_path_factory: pytest.TempPathFactory) -> HardFiles:
+    """Hard files by name, each made when it is first asked for."""
+    return HardFiles(tmp_path_factory.mktemp("hard"))
