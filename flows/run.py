@@ -45,7 +45,7 @@ def process(
     the scope has failed or a shard did not complete, with the counts in its message and its data.
     """
     started = time.monotonic()
-    run = begin_run(scope, settings, catalog)
+    run = begin_run(scope, settings, catalog, force=force_stage is not None)
     handed: list[tuple[dict[str, Any], FlowRun]] = []
     for number, items in enumerate(shards_of(_items(jobs), settings.shard_size), start=1):
         catalog.add_to_run(run.id, due=sum(len(item.job_ids) for item in items))

@@ -52,10 +52,10 @@ def due_jobs(
     return catalog.due(scope.id, pipeline, force=force, retry_failed=retry_failed, limit=limit)
 
 
-def begin_run(scope: Scope, settings: Settings, catalog: Catalog) -> Run:
-    """A new row of the ledger. What is settled already counts as stages found done."""
+def begin_run(scope: Scope, settings: Settings, catalog: Catalog, *, force: bool = False) -> Run:
+    """A new row of the ledger. What is settled counts as stages found done, unless forced."""
     pipeline = pipeline_fingerprint(settings)
-    settled = sum(1 for _ in catalog.done_outputs(scope.id, pipeline))
+    settled = 0 if force else sum(1 for _ in catalog.done_outputs(scope.id, pipeline))
     run = catalog.start_run(scope.id, scope.name, pipeline)
     catalog.add_to_run(run.id, stages_cached=settled * len(PIPELINE))
     return run
