@@ -8,8 +8,8 @@ from pathlib import Path
 
 import av
 
-from benchmarks.peers.environment import cache_folder
 from tracker_core.errors import CannotRun
+from tracker_core.settings import load_settings
 
 _SHARED = "shared/data/sign/intel_asl/*.mkv"
 _SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm"}
@@ -40,12 +40,15 @@ def find_clips(given: Sequence[str], root: Path) -> list[Path]:
 
 
 def count_frames(clip: Path) -> int:
-    """Frames that decode. Raises CannotRun for a file that is no video."""
+    """Frames that decode. Raises CannotRun for a file in which none does."""
     try:
         with av.open(clip) as container:
-            return sum(1 for _ in container.decode(video=0))
+            frames = sum(1 for _ in container.decode(video=0))
     except (av.error.FFmpegError, IndexError) as error:
         raise CannotRun(f"{clip} cannot be measured on: {error}") from error
+    if not frames:
+        raise CannotRun(f"{clip} cannot be measured on: no frame of it decodes")
+    return frames
 
 
 def lay_out(clips: Sequence[Path], count: int, folder: Path) -> list[Path]:
@@ -73,7 +76,7 @@ def remux(source: Path, target: Path, comment: str) -> None:
         video = given.streams.video[0]
         stream = made.add_stream_from_template(video)
         for packet in given.demux(video):
-            if packet.dts is not None:
+            if packet.size:  # the last one only says that there are no more
                 packet.stream = stream
                 made.mux(packet)
 
@@ -85,4 +88,4 @@ def _glob(pattern: Path) -> list[Path]:
 def _demo_clips() -> list[Path]:
     from flows.demo import fetch_clips
 
-    return fetch_clips(cache_folder() / "clips")
+    return fetch_clips(load_settings().models_dir.parent / "demo")

@@ -111,10 +111,9 @@ def main(arguments: list[str] | None = None) -> None:
     given = _arguments(arguments)
     clips = find_clips(given.clips, ROOT)
     ModelStore(load_settings().models_dir).pull()
-    before = os.getloadavg() if hasattr(os, "getloadavg") else None
     with tempfile.TemporaryDirectory(prefix="tracker-speed-") as scratch:
         measured, costs = _measure(given, clips, Path(scratch))
-    _say(_conditions(measured, len(clips), before))
+    _say(conditions(measured, len(clips)))
     _say(table(measured))
     if given.stages:
         _say(stage_table(measured, costs))
@@ -348,17 +347,19 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]
     return [f"| {' | '.join(line)} |" for line in padded]
 
 
-def _conditions(
-    measured: Sequence[Measured], clips: int, before: tuple[float, float, float] | None
-) -> str:
+def conditions(measured: Sequence[Measured], clips: int) -> str:
+    """Sentences: on what, and how busy the machine was with other things."""
     machine = _machine()
-    load = "" if before is None else f"; load average {before[0]:.1f} at the start"
-    if before is not None:
-        load += f", {os.getloadavg()[0]:.1f} at the end"
+    runs = [usage for one in measured for usage in (one.few, one.all)]
+    others = sum(run.others_cpu_s for run in runs) / sum(run.wall_s for run in runs)
+    warning = (
+        " That is much: trust the CPU times, not the frames per second." if others > 0.2 else ""
+    )
     return (
         f"{clips} clips, {measured[0].all_frames} frames a run, "
         f"{len(measured) // len(_grouped(measured))} repetitions; {machine['cpus']} CPUs "
-        f"({machine['processor']}), {machine['memory_gib']:.0f} GiB, {machine['system']}{load}.\n"
+        f"({machine['processor']}), {machine['memory_gib']:.0f} GiB, {machine['system']}.\n"
+        f"Meanwhile other processes took {others:.2f} CPUs on average.{warning}\n"
         "Medians (lowest-highest) of the steady state; memory is of the whole process tree."
     )
 

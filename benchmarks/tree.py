@@ -28,6 +28,8 @@ class Usage:
         roles: role -> CPU seconds of the processes in it, as far as sampling saw them.
         peak_bytes: largest memory of all its processes at one moment.
         output: what it wrote to its standard output.
+        others_cpu_s: CPU time that all other processes of the machine took meanwhile; the time that
+            passed means little where that is much.
     """
 
     wall_s: float
@@ -35,6 +37,7 @@ class Usage:
     roles: Mapping[str, float]
     peak_bytes: int
     output: str
+    others_cpu_s: float = 0.0
 
 
 def measure(
@@ -61,7 +64,7 @@ def measure(
 
     Raises CannotRun when the command fails, with the end of its log.
     """
-    before = _waited_for()
+    before, busy_before = _waited_for(), _busy()
     output = log.with_suffix(".out")
     started = time.monotonic()
     with output.open("wb") as lines, log.open("wb") as errors:
@@ -82,13 +85,16 @@ def measure(
     if process.returncode:
         tail = said[-800:] + log.read_text(encoding="utf-8", errors="replace")[-800:]
         raise CannotRun(f"{' '.join(command)} ended with {process.returncode}: {tail}")
+    busy = _busy() - busy_before
     seen = watcher.cpu_by_role()
+    used = max(sum(seen.values()), _waited_for() - before)
     return Usage(
         wall_s=wall,
-        cpu_s=max(sum(seen.values()), _waited_for() - before),
+        cpu_s=used,
         roles=seen,
         peak_bytes=watcher.peak,
         output=said,
+        others_cpu_s=max(0.0, busy - used),
     )
 
 
@@ -140,3 +146,9 @@ def _waited_for() -> float:
     """CPU seconds of all ended children of this process and their ended children."""
     times = psutil.Process().cpu_times()
     return float(getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0))
+
+
+def _busy() -> float:
+    """CPU seconds that the machine has worked since it was started."""
+    times = psutil.cpu_times()
+    return float(times.user + times.system)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,6 +94,7 @@ class MediaPipeProvider:
             yield HolisticSession(landmarker)
         finally:
             close(landmarker)
+            _give_back_memory()
 
 
 class HolisticSession:
@@ -242,6 +245,19 @@ def close(landmarker: Any) -> None:
         landmarker.close()
     finally:
         landmarker._handle = None
+
+
+def _give_back_memory() -> None:
+    """Give what closed graphs have freed back to the system; takes 10 ms.
+
+    glibc keeps it for the graphs' threads, which are gone: after 16 videos a process held 580 MiB,
+    with this 225 MiB.
+    """
+    if sys.platform != "linux":
+        return
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # there is none in musl
+    if trim is not None:
+        trim(0)
 
 
 def _xyz(landmarks: Sequence[Any]) -> npt.NDArray[np.float32]:
