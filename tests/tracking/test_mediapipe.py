@@ -133,9 +133,9 @@ def test_the_person_is_found(models: ModelStore, signer: Path) -> None:
     info = probe(signer)
     samples = sample_indices(info.timestamps, 1.0)
     size = (info.display_width, info.display_height)
-    with pose_box_detector(models, 4) as detector:
-        frames = read_frames(signer, info, indices=samples)
-        roi = find_roi(frames, info.timestamps, size, detector, RoiParameters())
+    detector = pose_box_detector(models, 4)
+    frames = read_frames(signer, info, indices=samples)
+    roi = find_roi(frames, info.timestamps, size, detector, RoiParameters())
     assert roi.people >= 1
     tracks = _track(models, _frames(signer))
     shoulders = tracks.positions[:, [11, 12], :2].reshape(-1, 2)
@@ -161,8 +161,8 @@ def test_a_small_person_in_a_long_picture_is_found(models: ModelStore, shared_da
     clip = shared_data / "hard" / "synth" / "wide_4096x480.mp4"
     info = probe(clip)
     frames = list(read_frames(clip, info, size=(1280, 150)))
-    with pose_box_detector(models, 4) as detector:
-        roi = find_roi(frames, info.timestamps, (1280, 150), detector, RoiParameters())
+    detector = pose_box_detector(models, 4)
+    roi = find_roi(frames, info.timestamps, (1280, 150), detector, RoiParameters())
     assert roi.people == 1
     assert roi.crop
     tracks = track_video(MediaPipeProvider(models), frames, roi, (1280, 150))
@@ -170,13 +170,22 @@ def test_a_small_person_in_a_long_picture_is_found(models: ModelStore, shared_da
     assert np.all((nose > 500) & (nose < 780)), "the signer stands in the middle"
 
 
+def test_the_detector_keeps_nothing_of_the_image_before(models: ModelStore, signer: Path) -> None:
+    detector = pose_box_detector(models, 4)
+    first, last = _frames(signer, 2)[0].image, _frames(signer, FRAMES)[-1].image
+    alone = [box.tolist() for box in detector.detect(first)]
+    detector.detect(last)
+    assert [box.tolist() for box in detector.detect(first)] == alone
+    assert len(alone) >= 1
+
+
 def test_of_two_signers_one_is_followed(models: ModelStore, shared_data: Path) -> None:
     clip = shared_data / "hard" / "synth" / "two_signers_side_by_side.mp4"
     info = probe(clip)
     size = (info.display_width, info.display_height)
-    with pose_box_detector(models, 4) as detector:
-        frames = read_frames(clip, info, indices=sample_indices(info.timestamps, 0.5))
-        roi = find_roi(frames, info.timestamps, size, detector, RoiParameters())
+    detector = pose_box_detector(models, 4)
+    frames = read_frames(clip, info, indices=sample_indices(info.timestamps, 0.5))
+    roi = find_roi(frames, info.timestamps, size, detector, RoiParameters())
     assert roi.people == 2
     assert roi.crop
     tracks = track_video(MediaPipeProvider(models), read_frames(clip, info), roi, size)

@@ -25,7 +25,8 @@ class RoiParameters:
     """How the box is found.
 
     Attributes:
-        interval_s: seconds between the frames that a detector looks at.
+        interval_s: seconds between the frames that a detector looks at; a quarter of it where
+            somebody moves about, or there are several people.
         margin: added on each side, as a fraction of the box's larger side, since arms move.
         steady_s: standard deviation of the Gaussian that steadies the box's centre, in seconds.
         crop: ``auto`` crops where several people are seen or the person is small, ``always`` or
@@ -33,7 +34,7 @@ class RoiParameters:
         max_people: how many people the detector looks for.
     """
 
-    interval_s: float = 1.0
+    interval_s: float = 2.0
     margin: float = 0.25
     steady_s: float = 1.0
     crop: str = "auto"
@@ -55,6 +56,13 @@ class Roi:
     boxes: Box
     people: int
     crop: bool
+
+    @property
+    def moves(self) -> bool:
+        """Whether the person goes from one place to another: by a quarter of the box's size."""
+        centres = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
+        size = float((self.boxes[0, 2:] - self.boxes[0, :2]).max())
+        return bool(np.ptp(centres, axis=0).max() > size / 4)
 
     def window(self, frame: int, image_size: tuple[int, int]) -> tuple[int, int, int, int]:
         """x0, y0, x1, y1 of the part of the frame that is tracked: whole pixels inside it."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -211,22 +214,27 @@ def _overlap(a: Box, b: Box) -> float:
     return float(both / (areas - both))
 
 
-@contextmanager
-def pose_box_detector(models: ModelStore, max_people: int) -> Iterator[PoseBoxDetector]:
-    """A fresh detector, closed on leaving. Raises ModelError when its model is not there."""
+def pose_box_detector(models: ModelStore, max_people: int) -> PoseBoxDetector:
+    """The detector of this process, made once: in IMAGE mode nothing is left of the image before.
+
+    Raises ModelError when its model is not there.
+    """
+    return _detector(models.path(POSE_FULL), max_people)
+
+
+@cache
+def _detector(model: Path, max_people: int) -> PoseBoxDetector:
     quiet()
     from mediapipe.tasks.python import BaseOptions, vision
 
     options = vision.PoseLandmarkerOptions(
-        base_options=BaseOptions(model_asset_path=str(models.path(POSE_FULL))),
+        base_options=BaseOptions(model_asset_path=str(model)),
         running_mode=vision.RunningMode.IMAGE,
         num_poses=max_people,
     )
     landmarker = vision.PoseLandmarker.create_from_options(options)
-    try:
-        yield PoseBoxDetector(landmarker)
-    finally:
-        close(landmarker)
+    atexit.register(close, landmarker)  # while the interpreter is still whole
+    return PoseBoxDetector(landmarker)
 
 
 def quiet() -> None:
