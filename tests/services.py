@@ -1,4 +1,4 @@
-"""Real servers for tests, on loopback: Prefect, Postgres and S3. Each ends with its test session."""
+"""Real servers for tests, on loopback: Prefect, Postgres, S3. Each ends with its test session."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -80,8 +80,15 @@ def listens(port: int) -> bool:
 
 
 @contextmanager
-def prefect_server(home: Path) -> Iterator[dict[str, str]]:
-    """A Prefect server with its own database; gives the environment of its clients."""
+def prefect_server(
+    home: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[dict[str, str]]:
+    """A Prefect server with its own database; gives the environment of its clients.
+
+    Args:
+        home: its folder, which is made.
+        settings: that it has beside, or instead of, our defaults.
+    """
     from flows.defaults import DEFAULTS
 
     port = free_port()
@@ -90,6 +97,7 @@ def prefect_server(home: Path) -> Iterator[dict[str, str]]:
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_LOGGING_LEVEL": "WARNING",
+        **(settings or {}),
     }
     environment = {**os.environ, **client}
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]

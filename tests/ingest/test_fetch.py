@@ -89,7 +89,7 @@ def test_a_remote_video_is_fetched_once_and_anew_when_it_changes(
 
 
 def test_nothing_at_the_url_is_a_missing_file(web: tuple[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(MissingFile, match="there is no http.*none.mp4"):
+    with pytest.raises(MissingFile, match=r"there is no http.*none\.mp4"):
         fetch(f"{web[0]}/none.mp4", tmp_path / "cache")
 
 

@@ -137,13 +137,13 @@ def test_creating_again_changes_nothing(catalog: Catalog) -> None:
 def test_another_versions_schema_is_told(catalog: Catalog) -> None:
     with catalog.engine.begin() as connection:
         connection.execute(text("update alembic_version set version_num = '9999'"))
-    with pytest.raises(CatalogError, match="schema is 9999.*tracker init-db"):
+    with pytest.raises(CatalogError, match=r"schema is 9999.*tracker init-db"):
         catalog.open()
 
 
 def test_a_database_that_does_not_answer_is_told_without_its_password() -> None:
     catalog = Catalog("postgresql+psycopg://user:secret@127.0.0.1:1/none?connect_timeout=2")
-    with pytest.raises(CatalogError, match="cannot be reached.*DATABASE_URL") as caught:
+    with pytest.raises(CatalogError, match=r"cannot be reached.*DATABASE_URL") as caught:
         catalog.open()
     assert "secret" not in str(caught.value)
 
