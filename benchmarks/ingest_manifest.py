@@ -80,7 +80,7 @@ def ingest_into(manifest: Path, url: str) -> tuple[int, int]:
 
 
 @contextmanager
-def _peak() -> Iterator[list[int]]:
+def peak_memory() -> Iterator[list[int]]:
     """One number: the process's largest resident memory within the block, in bytes."""
     process, peak, over = psutil.Process(), [0], threading.Event()
 
@@ -101,7 +101,7 @@ def _peak() -> Iterator[list[int]]:
 def _timed(work: Callable[..., object], arguments: tuple[object, ...]) -> dict[str, float]:
     before = psutil.Process().memory_info().rss
     started = time.perf_counter()
-    with _peak() as peak:
+    with peak_memory() as peak:
         work(*arguments)
     return {
         "seconds": time.perf_counter() - started,

@@ -71,6 +71,7 @@ def test_everything_lies_in_the_workspace_by_default(tmp_path: Path) -> None:
         ("target_fps", "1/0", "no frame rate"),
         ("export_fps", "source", "no frame rate"),
         ("roi_crop", "perhaps", "ROI_CROP"),
+        ("trim", "feet", "TRIM"),
         ("workers", "0", "WORKERS"),
         ("log_level", "LOUD", "LOG_LEVEL"),
         ("unreal_asset_path", "Animations", "UNREAL_ASSET_PATH"),
@@ -92,6 +93,14 @@ def test_an_unknown_setting_is_named() -> None:
 )  # fmt: skip
 def test_rates_are_fractions(given: object, kept: str) -> None:
     assert load_settings({"target_fps": given}).target_fps == kept
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("true", "motion"), (True, "motion"), ("1", "motion"), ("Motion", "motion"),
+                        ("false", "off"), (False, "off"), ("off", "off"), ("hands", "hands")],
+)  # fmt: skip
+def test_what_to_trim_by_may_be_yes_or_no(given: object, kept: str) -> None:
+    assert load_settings({"trim": given}).trim == kept
 
 
 def test_every_setting_is_described() -> None:

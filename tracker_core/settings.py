@@ -96,7 +96,10 @@ class Settings(BaseSettings):
         720, ge=16, description="Larger videos are scaled down to this many lines (720: 1280x720)."
     )
     equalize: bool = Field(False, description="Mild histogram equalisation, for dark video.")
-    trim: bool = Field(False, description="Drop still frames at both ends.")
+    trim: Literal["off", "motion", "hands"] = Field(
+        "off", description="Drop frames at both ends: `hands` those before the hands begin and "
+        "after they have ended, `motion` (or `true`) those whose picture stands still.",
+    )  # fmt: skip
     normalized_video: bool = Field(
         False,
         description="Write the normalized pictures to an MP4 where the source does not conform.",
@@ -104,7 +107,10 @@ class Settings(BaseSettings):
 
     # roi
     roi_interval_s: float = Field(
-        1.0, gt=0, description="Seconds between frames in which the person is looked for."
+        2.0,
+        gt=0,
+        description="Seconds between frames in which the person is looked for; "
+        "a quarter of it where somebody moves about or there are several people.",
     )
     roi_crop: Literal["auto", "always", "never"] = Field(
         "auto", description="Track the person's box alone: `auto` where several people are seen "
@@ -150,6 +156,14 @@ class Settings(BaseSettings):
         if not 0 < rate <= 1000:
             raise ValueError(f"{text!r} is no frame rate: give a number such as 25 or 30000/1001")
         return str(rate)
+
+    @field_validator("trim", mode="before")
+    @classmethod
+    def _trim(cls, value: object) -> str:
+        text = str(value).strip().lower()
+        if text in ("true", "1", "yes", "on"):
+            return "motion"
+        return "off" if text in ("false", "0", "no") else text
 
     @field_validator("unreal_asset_path")
     @classmethod

@@ -16,13 +16,20 @@ from uuid import UUID
 import numpy as np
 
 from tracker_core.errors import NoPerson
-from tracker_core.export.unreal.package import ExportParameters, ExportSubject, write_package
+from tracker_core.export.unreal.package import (
+    ExportParameters,
+    ExportSubject,
+    needed,
+    write_package,
+)
 from tracker_core.ingest.words import word_folder
+from tracker_core.landmarks.topology import HOLISTIC
 from tracker_core.landmarks.tracks import FORMAT_VERSION, State, Tracks
 from tracker_core.media.decode import Frame, prefetch
 from tracker_core.media.probe import ProbeLimits, VideoInfo, probe
 from tracker_core.postprocess.quality import Quality, QualityParameters, score
 from tracker_core.postprocess.smoothing import SmoothingParameters, smooth
+from tracker_core.postprocess.trimming import TrimmingParameters, active_span
 from tracker_core.preprocess.normalize import (
     NormalizedVideo,
     NormalizeParameters,
@@ -142,7 +149,7 @@ def normalize_parameters(settings: Settings) -> dict[str, Any]:
         "target_fps": settings.target_fps,
         "max_height": settings.max_height,
         "equalize": settings.equalize,
-        "trim": settings.trim,
+        "trim": settings.trim == "motion",
         "encode": settings.normalized_video,
     }
 
@@ -178,15 +185,21 @@ def run_roi(work: StageWork) -> Facts:
     given = {name: value for name, value in work.parameters.items() if name != "model"}
     parameters = RoiParameters(**given)
     normalized = _normalized(work)
-    samples = sample_indices(normalized.timestamps, parameters.interval_s)
-    with pose_box_detector(work.models, parameters.max_people) as detector:
-        roi = find_roi(
+    detector = pose_box_detector(work.models, parameters.max_people)
+
+    def look(interval_s: float) -> Roi:
+        samples = sample_indices(normalized.timestamps, interval_s)
+        return find_roi(
             _frames(work, normalized, samples),
             normalized.timestamps,
             (normalized.width, normalized.height),
             detector,
             parameters,
         )
+
+    roi = look(parameters.interval_s)
+    if roi.people > 1 or roi.moves:
+        roi = look(parameters.interval_s / 4)
     _write(work.out / "roi.json", json.dumps(roi.to_json()))
     return {"people": roi.people, "crop": roi.crop}
 
@@ -239,8 +252,8 @@ def run_track(work: StageWork) -> Facts:
 
 
 def smooth_parameters(settings: Settings) -> dict[str, Any]:
-    """`SmoothingParameters`."""
-    return asdict(
+    """`SmoothingParameters`, and whether to trim by the hands."""
+    smoothing = asdict(
         SmoothingParameters(
             ema_alpha_wrist=settings.ema_alpha_wrist,
             ema_alpha_fingers=settings.ema_alpha_fingers,
@@ -251,22 +264,34 @@ def smooth_parameters(settings: Settings) -> dict[str, Any]:
             max_gap_frames=settings.max_gap_frames,
         )
     )
+    trimming = asdict(TrimmingParameters()) if settings.trim == "hands" else None
+    return {**smoothing, "trim_hands": trimming}
 
 
 def run_smooth(work: StageWork) -> Facts:
-    """``tracks.parquet``: smoothed `Tracks`. Raises NoPerson where no confident point is left."""
+    """``tracks.parquet``: smoothed `Tracks`, trimmed by the hands where that is asked for.
+
+    Raises NoPerson where no confident point is left.
+    """
+    smoothing = {name: value for name, value in work.parameters.items() if name != "trim_hands"}
     raw = Tracks.read_parquet(work.inputs["track"]["tracks.parquet"])
-    tracks = smooth(raw, SmoothingParameters(**work.parameters))
+    tracks = smooth(raw, SmoothingParameters(**smoothing), in_place=True)
     if not (tracks.state != State.MISSING).any():
         raise NoPerson(
             "somebody may be there, but no landmark was seen with a confidence of "
             f"{work.parameters['min_confidence']}: check the video, or lower MIN_CONFIDENCE"
         )
-    keys = {**raw.provenance["stage_keys"], "smooth": work.keys["smooth"]}
-    tracks.with_provenance(stage_keys=keys, smoothing=dict(work.parameters)).write_parquet(
+    trimmed = [0, 0]
+    if trimming := work.parameters["trim_hands"]:
+        first, last = active_span(tracks, TrimmingParameters(**trimming))
+        trimmed = [first, len(tracks) - 1 - last]
+        tracks = tracks.frames(slice(first, last + 1))
+    keys = {**tracks.provenance["stage_keys"], "smooth": work.keys["smooth"]}
+    tracks.with_provenance(stage_keys=keys, smoothing=smoothing, trimmed=trimmed).write_parquet(
         work.out / "tracks.parquet"
     )
-    return {state.name.lower(): int(np.count_nonzero(tracks.state == state)) for state in State}
+    states = {s.name.lower(): int(np.count_nonzero(tracks.state == s)) for s in State}
+    return {**states, "trimmed": trimmed}
 
 
 # score
@@ -278,15 +303,20 @@ def score_parameters(settings: Settings) -> dict[str, Any]:
 
 
 def run_score(work: StageWork) -> Facts:
-    """``score.json``: a `Quality`."""
+    """``score.json``: a `Quality` of the frames that were kept."""
+    smoothed = Tracks.read_parquet(work.inputs["smooth"]["tracks.parquet"], positions_only=True)
+    lead, tail = work.facts["smooth"]["trimmed"]
+    raw = Tracks.read_parquet(work.inputs["track"]["tracks.parquet"], positions_only=True)
+    before, after = work.facts["normalize"]["trimmed"]
     quality = score(
-        Tracks.read_parquet(work.inputs["track"]["tracks.parquet"]),
-        Tracks.read_parquet(work.inputs["smooth"]["tracks.parquet"]),
+        raw.frames(slice(lead, len(raw) - tail)),
+        smoothed,
         {
             "damaged_fraction": work.facts["probe"]["damaged_fraction"],
             "width": work.facts["probe"]["width"],
             "height": work.facts["probe"]["height"],
             "person_count": work.facts["roi"]["people"],
+            "trimmed": (before + lead, tail + after),
         },
         QualityParameters(**work.parameters),
     )
@@ -363,7 +393,8 @@ def run_export(work: StageWork) -> Facts:
     """The five files of the avatar package."""
     subject = work.subject
     entry = write_package(
-        Tracks.read_parquet(work.inputs["smooth"]["tracks.parquet"]),
+        # A long video's whole face takes gigabytes at the export's rate, and is not exported.
+        Tracks.read_parquet(work.inputs["smooth"]["tracks.parquet"], needed(HOLISTIC)),
         _quality(work).to_json(),
         ExportSubject(
             word=subject.word,

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from tracker_core.errors import ManifestError
 from tracker_core.ingest import jobs
@@ -84,6 +86,30 @@ def test_only_new_and_changed_files_are_read_again(
     ingested(catalog, *rows)
     assert sorted(read) == ["a", "b", "b"]
     assert video(catalog, rows[1]).sha256 == hashlib.sha256(b"other!").hexdigest()
+
+
+def test_what_did_not_change_is_not_written_again(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    upsert = catalog.upsert_videos
+
+    def counted(rows: Sequence[Mapping[str, Any]], missing: Mapping[UUID, str]) -> None:
+        written.append(len(rows))
+        upsert(rows, missing)
+
+    monkeypatch.setattr(catalog, "upsert_videos", counted)
+    here, gone = record(clip(tmp_path, "a"), 2), record(tmp_path / "none.mp4", 3)
+    assert [ingested(catalog, here, gone).missing for _ in range(2)] == [1, 1]
+    assert written == [2, 0]
+    clip(tmp_path, "a", b"other bytes")
+    ingested(catalog, here, gone)
+    assert written == [2, 0, 1]
+    # A job that was made due again while its file is missing is told of it again.
+    with catalog.engine.begin() as connection:
+        connection.execute(text("update jobs set status = 'queued'"))
+    ingested(catalog, here, gone)
+    assert catalog.counts() == {"queued": 1, "missing_file": 1}
 
 
 def test_a_file_that_is_not_there_is_said_with_its_line(catalog: Catalog, tmp_path: Path) -> None:

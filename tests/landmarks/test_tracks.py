@@ -50,6 +50,44 @@ def test_parquet_gives_back_every_bit(tmp_path: Path, frames: int, seed: int) ->
     assert back.provenance == tracks.provenance
 
 
+def test_a_long_track_is_written_in_row_groups_and_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracker_core.landmarks.tracks.ROW_GROUP_FRAMES", 7)
+    tracks, path = random_tracks(20, 4, a=1), tmp_path / "track.parquet"
+    tracks.write_parquet(path, {"word": "hus"})
+    assert pq.ParquetFile(path).num_row_groups == 3
+    assert pl.read_parquet(path)["frame"].to_list() == list(range(20))
+    back = Tracks.read_parquet(path)
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(tracks, name), getattr(back, name))
+    assert back.provenance == tracks.provenance
+
+
+def test_some_landmarks_may_be_read_alone(tmp_path: Path) -> None:
+    tracks, path = random_tracks(5, 2), tmp_path / "track.parquet"
+    tracks.write_parquet(path)
+    few = HOLISTIC.only("face", ["mesh_263", "mesh_033", "no_such"])
+    assert few.part("face").names == ("mesh_033", "mesh_263")
+    some = Tracks.read_parquet(path, few)
+    face = HOLISTIC.part("face").start
+    columns = [*range(face), face + 33, face + 263]
+    for name in ("positions", "confidence", "state", "world"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(tracks, name)[:, columns])
+    np.testing.assert_array_equal(some.blendshapes, tracks.blendshapes)
+    plain = Tracks.read_parquet(path, positions_only=True)
+    np.testing.assert_array_equal(plain.positions, tracks.positions)
+    assert np.isnan(plain.world).all() and np.isnan(plain.blendshapes).all()
+
+
+def test_a_slice_of_frames() -> None:
+    tracks = random_tracks(9, 3, a=1)
+    part = tracks.frames(slice(2, 6))
+    assert part.provenance == tracks.provenance
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(part, name), getattr(tracks, name)[2:6])
+
+
 def test_equal_tracks_give_equal_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         random_tracks(20, 5, b=1, a=2).write_parquet(tmp_path / name, {"word": "hus"})

@@ -290,3 +290,11 @@ def test_weights_must_sum_to_one() -> None:
 def test_tracks_of_different_videos_are_refused() -> None:
     with pytest.raises(ValueError, match="differ in frames"):
         score(signer(), still(uniform_times(3)), {}, DEFAULT)
+
+
+def test_what_was_trimmed_is_named_as_a_share_of_all_frames() -> None:
+    raw = signer()
+    assert not any("trimmed" in issue for issue in judge(raw).issues)
+    issues = judge(raw, trimmed=(len(raw), 2 * len(raw))).issues
+    assert {"trimmed_lead_25%", "trimmed_tail_50%"} <= set(issues)
+    assert not any("tail" in issue for issue in judge(raw, trimmed=(len(raw), 0)).issues)

@@ -23,6 +23,7 @@ from tests.postprocess.signer import (
 )
 from tracker_core.landmarks.topology import HOLISTIC
 from tracker_core.landmarks.tracks import State, Tracks
+from tracker_core.postprocess import smoothing
 from tracker_core.postprocess.smoothing import (
     SmoothingParameters,
     _parents,
@@ -71,6 +72,25 @@ def observed(raw: Tracks) -> npt.NDArray[np.bool_]:
     seen: npt.NDArray[np.bool_] = np.isin(raw.state, (State.OBSERVED, State.CLAMPED))
     seen &= raw.confidence >= np.float32(0.6)
     return seen
+
+
+@settings(max_examples=20, deadline=None)
+@given(wild_tracks(), st.sampled_from([1, 40, 3000]))
+def test_the_same_bit_for_bit_however_few_at_a_time_and_in_place(raw: Tracks, count: int) -> None:
+    whole, before = smooth(raw, DEFAULT), copy(raw)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(smoothing, "_VALUES_AT_A_TIME", count)
+        patch.setattr(smoothing, "_FEWEST_AT_A_TIME", 1)
+        few = smooth(raw, DEFAULT)
+    for one, other, kept, was in zip(
+        arrays(whole), arrays(few), arrays(raw), arrays(before), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(kept, was)
+    placed = smooth(raw, DEFAULT, in_place=True)
+    assert placed.positions is raw.positions
+    for one, other in zip(arrays(whole), arrays(placed), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @settings(max_examples=60, deadline=None)

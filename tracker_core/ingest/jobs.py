@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
+from sqlalchemy import Row
+
 from tracker_core.errors import ManifestError
 from tracker_core.ingest.fetch import fingerprint
 from tracker_core.ingest.manifest import Record, RowProblem
 from tracker_core.store.catalog import Catalog
-from tracker_core.store.schema import Video
+from tracker_core.store.schema import Status
 
 T = TypeVar("T")
 
 # Names of videos are made in this namespace: the same video has the same id in every catalog.
 _NAMESPACE = UUID("6f1d3a52-54f5-4c0e-9a64-2f2d9f0c7a11")
-_BATCH = 1000
+_BATCH = 10_000
+_FILES_PER_TASK = 50
 
 
 @dataclass
@@ -99,17 +102,23 @@ def ingest(
             result.problems += problems[: max_problems - len(result.problems)]
             records = {video_id(r): r for r in batch if isinstance(r, Record)}
             known = catalog.known_files(list(records))
-            files = threads.map(lambda i: _look(records[i], known.get(i)), records)  # noqa: B023
+            looks = ((record, known.get(row_id)) for row_id, record in records.items())
+            # Many a task: handing one over costs more than looking for a file that is not there.
+            files = chain.from_iterable(threads.map(_look_at, _batches(looks, _FILES_PER_TASK)))
             missing: dict[UUID, str] = {}
-            columns: list[dict[str, Any]] = []
+            changed: list[dict[str, Any]] = []
             for (row_id, record), file in zip(records.items(), files, strict=True):
-                if isinstance(file, str):
-                    missing[row_id] = file
-                    file = _NO_FILE  # noqa: PLW2901
-                columns.append(_columns(row_id, record, scope, manifest, file))
-            catalog.upsert_videos(columns, missing)
+                absent = file if isinstance(file, str) else None
+                columns = _columns(
+                    row_id, record, scope, manifest, _NO_FILE if isinstance(file, str) else file
+                )
+                result.missing += absent is not None
+                if _is_news(columns, absent, known.get(row_id)):
+                    changed.append(columns)
+                    if absent is not None:
+                        missing[row_id] = absent
+            catalog.upsert_videos(changed, missing)
             result.videos += len(records)
-            result.missing += len(missing)
             progress(result.videos)
     if not result.videos:
         first = result.problems[0] if result.problems else None
@@ -141,7 +150,20 @@ def _columns(
     }
 
 
-def _look(record: Record, known: Video | None) -> dict[str, Any] | str:
+def _is_news(columns: dict[str, Any], absent: str | None, known: Row[Any] | None) -> bool:
+    """Whether the catalog does not hold exactly this of the video and its missing file."""
+    if known is None or (
+        absent is not None and (known.status, known.error) != (Status.MISSING_FILE, absent)
+    ):
+        return True
+    return any(getattr(known, name) != value for name, value in columns.items())
+
+
+def _look_at(batch: list[tuple[Record, Row[Any] | None]]) -> list[dict[str, Any] | str]:
+    return [_look(record, known) for record, known in batch]
+
+
+def _look(record: Record, known: Row[Any] | None) -> dict[str, Any] | str:
     """Size, time and checksums of the record's file; a sentence where it cannot be read."""
     if record.location == record.remote_url:
         # Its bytes are looked at when it is fetched.

@@ -6,7 +6,7 @@ Left and right are always the subject's own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -52,6 +52,26 @@ class Topology:
     def landmark_names(self) -> tuple[str, ...]:
         """``part.landmark`` for each of the N landmarks."""
         return tuple(f"{part.name}.{name}" for part in self.parts for name in part.names)
+
+    def only(self, part: str, landmarks: Sequence[str]) -> Topology:
+        """The same layout with only these landmarks of one part, in its order, without its edges.
+
+        Raises KeyError where the topology has no such part; landmarks that it lacks are left out.
+        """
+        chosen = self.part(part)
+        wanted = frozenset(landmarks)
+        kept = [name for name in chosen.names if name in wanted]
+        return replace(
+            self,
+            parts=_layout(
+                *(
+                    (p.name, kept, (), p.has_world)
+                    if p is chosen
+                    else (p.name, p.names, p.edges, p.has_world)
+                    for p in self.parts
+                )
+            ),
+        )
 
     def part(self, name: str) -> Part:
         """The part called ``name``. Raises KeyError, naming the parts there are."""

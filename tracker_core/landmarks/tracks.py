@@ -17,6 +17,10 @@ import pyarrow.parquet as pq
 from tracker_core.landmarks.topology import TOPOLOGIES, Topology
 
 FORMAT_VERSION = "v2"
+
+ROW_GROUP_FRAMES = 4096
+"""Frames in one row group of a Parquet file; reading or writing takes 50 MiB for each at a time."""
+
 _METADATA_KEY = b"tracker"
 
 
@@ -89,18 +93,33 @@ class Tracks:
 
     @classmethod
     def empty(
-        cls, topology: Topology, timestamps: npt.NDArray[np.float64], image_size: tuple[int, int]
+        cls,
+        topology: Topology,
+        timestamps: npt.NDArray[np.float64],
+        image_size: tuple[int, int],
+        *,
+        positions_only: bool = False,
     ) -> Tracks:
-        """Tracks of the given timestamps in which every landmark is missing."""
+        """Tracks of the given timestamps in which every landmark is missing.
+
+        With ``positions_only``, ``world`` and ``blendshapes`` are one NaN seen through the shape of
+        the array: they take no memory and cannot be written.
+        """
         t, n = len(timestamps), topology.size
+
+        def nan(*shape: int) -> npt.NDArray[np.float32]:
+            if positions_only:
+                return np.broadcast_to(np.float32(np.nan), shape)
+            return np.full(shape, np.nan, np.float32)
+
         return cls(
             topology=topology,
             timestamps=np.asarray(timestamps, np.float64),
             positions=np.full((t, n, 3), np.nan, np.float32),
             confidence=np.zeros((t, n), np.float32),
             state=np.zeros((t, n), np.uint8),
-            world=np.full((t, n, 3), np.nan, np.float32),
-            blendshapes=np.full((t, len(topology.blendshapes)), np.nan, np.float32),
+            world=nan(t, n, 3),
+            blendshapes=nan(t, len(topology.blendshapes)),
             image_size=image_size,
         )
 
@@ -111,14 +130,29 @@ class Tracks:
         ).any(axis=1)
         return present
 
+    def frames(self, rows: slice) -> Tracks:
+        """The frames of a slice; their arrays are views."""
+        return replace(
+            self,
+            timestamps=self.timestamps[rows],
+            positions=self.positions[rows],
+            confidence=self.confidence[rows],
+            state=self.state[rows],
+            world=self.world[rows],
+            blendshapes=self.blendshapes[rows],
+        )
+
     def with_provenance(self, **entries: Any) -> Tracks:
         """A copy whose provenance has the entries added."""
         return replace(self, provenance={**self.provenance, **entries})
 
-    def to_table(self, constants: Mapping[str, str] | None = None) -> pa.Table:
+    def to_table(
+        self, constants: Mapping[str, str] | None = None, first_frame: int = 0
+    ) -> pa.Table:
         """One row per frame.
 
-        Columns: the ``constants`` (the same string in every row), ``frame``, ``timestamp``; per
+        Columns: the ``constants`` (the same string in every row), ``frame`` (counted from
+        ``first_frame``), ``timestamp``; per
         part ``{part}_x``, ``_y``, ``_z``, ``_confidence``, ``_state``, where the part has world
         coordinates ``{part}_world_x``, ``_y``, ``_z``, each a list as long as the part; and
         ``blendshapes``. Topology, image size and provenance are in the schema's metadata.
@@ -130,7 +164,7 @@ class Tracks:
             )
             for name, value in (constants or {}).items()
         }
-        columns["frame"] = pa.array(np.arange(t, dtype=np.int32))
+        columns["frame"] = pa.array(np.arange(first_frame, first_frame + t, dtype=np.int32))
         columns["timestamp"] = pa.array(self.timestamps)
         for part in self.topology.parts:
             for axis, letter in enumerate("xyz"):
@@ -154,58 +188,95 @@ class Tracks:
         return pa.table(columns).replace_schema_metadata({_METADATA_KEY: blob.encode()})
 
     def write_parquet(self, path: Path, constants: Mapping[str, str] | None = None) -> None:
-        """Write `to_table` as Parquet. Equal tracks give equal bytes."""
-        table = self.to_table(constants)
+        """Write `to_table` as Parquet, in groups of `ROW_GROUP_FRAMES` rows, one at a time.
+
+        Equal tracks give equal bytes.
+        """
+        schema = self.frames(slice(0)).to_table(constants).schema
         floats = [
             f"{column.name}.list.element"
-            for column in table.schema
+            for column in schema
             if pa.types.is_fixed_size_list(column.type)
             and pa.types.is_floating(column.type.value_type)
         ]
-        pq.write_table(
-            table,
+        with pq.ParquetWriter(
             path,
+            schema,
             compression="zstd",
             compression_level=6,
             # Byte-stream split halves what zstd makes of float columns.
             use_dictionary=list(constants or {}),
             use_byte_stream_split=floats,
-        )
+        ) as writer:
+            for start in range(0, max(1, len(self)), ROW_GROUP_FRAMES):
+                rows = self.frames(slice(start, start + ROW_GROUP_FRAMES))
+                writer.write_table(rows.to_table(constants, first_frame=start))
 
     @classmethod
-    def read_parquet(cls, path: Path) -> Tracks:
-        """Read what `write_parquet` wrote. Raises ValueError for any other Parquet file."""
-        table = pq.read_table(path, partitioning=None)
-        blob = (table.schema.metadata or {}).get(_METADATA_KEY)
-        if blob is None:
-            raise ValueError(f"{path} is no track: its Parquet metadata has no 'tracker' entry")
-        metadata = json.loads(blob)
-        topology = TOPOLOGIES[metadata["topology"]]
-        tracks = cls.empty(
-            topology,
-            table["timestamp"].to_numpy().astype(np.float64),
-            (int(metadata["image_size"][0]), int(metadata["image_size"][1])),
-        )
-        for part in topology.parts:
-            for axis, letter in enumerate("xyz"):
-                tracks.positions[:, part.slice, axis] = _array(table, f"{part.name}_{letter}")
-                if part.has_world:
-                    tracks.world[:, part.slice, axis] = _array(table, f"{part.name}_world_{letter}")
-            tracks.confidence[:, part.slice] = _array(table, f"{part.name}_confidence")
-            tracks.state[:, part.slice] = _array(table, f"{part.name}_state")
-        if topology.blendshapes:
-            tracks.blendshapes[:] = _array(table, "blendshapes")
+    def read_parquet(
+        cls, path: Path, topology: Topology | None = None, *, positions_only: bool = False
+    ) -> Tracks:
+        """Read what `write_parquet` wrote. Raises ValueError for any other Parquet file.
+
+        Args:
+            path: of the file.
+            topology: read these landmarks only, see `Topology.only`; all where None.
+            positions_only: leave world coordinates and blendshapes NaN, in arrays that take no
+                memory and cannot be written.
+        """
+        with pq.ParquetFile(path) as file:
+            blob = (file.schema_arrow.metadata or {}).get(_METADATA_KEY)
+            if blob is None:
+                raise ValueError(f"{path} is no track: its Parquet metadata has no 'tracker' entry")
+            metadata = json.loads(blob)
+            whole = TOPOLOGIES[metadata["topology"]]
+            tracks = cls.empty(
+                topology or whole,
+                file.read(["timestamp"])["timestamp"].to_numpy().astype(np.float64),
+                (int(metadata["image_size"][0]), int(metadata["image_size"][1])),
+                positions_only=positions_only,
+            )
+            start = 0
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                target = tracks.frames(slice(start, start + rows))
+                target._fill(whole, _Group(file, group), positions_only)
+                start += rows
         return replace(tracks, provenance=metadata["provenance"])
+
+    def _fill(self, whole: Topology, columns: _Group, positions_only: bool) -> None:
+        """Take the arrays from columns that hold the parts of the ``whole`` topology."""
+        for part in self.topology.parts:
+            names = whole.part(part.name).names
+            # All landmarks, which is the common case, are copied without a list of them.
+            at = None if part.names == names else [names.index(name) for name in part.names]
+            for axis, letter in enumerate("xyz"):
+                self.positions[:, part.slice, axis] = columns[f"{part.name}_{letter}", at]
+                if part.has_world and not positions_only:
+                    self.world[:, part.slice, axis] = columns[f"{part.name}_world_{letter}", at]
+            self.confidence[:, part.slice] = columns[f"{part.name}_confidence", at]
+            self.state[:, part.slice] = columns[f"{part.name}_state", at]
+        if self.topology.blendshapes and not positions_only:
+            self.blendshapes[:] = columns["blendshapes", None]
+
+
+class _Group:
+    """One row group's columns of T lists of K, each read when it is asked for."""
+
+    def __init__(self, file: pq.ParquetFile, group: int) -> None:
+        self.file, self.group = file, group
+
+    def __getitem__(self, wanted: tuple[str, list[int] | None]) -> npt.NDArray[Any]:
+        """[T, K] array of a column, or [T, len(at)] of some of its elements."""
+        column, at = wanted
+        table = self.file.read_row_group(self.group, [column], use_threads=False)
+        lists = table[column].combine_chunks()
+        flat = lists.flatten().to_numpy(zero_copy_only=False)
+        out: npt.NDArray[Any] = flat.reshape(len(table), -1)
+        return out if at is None else out[:, at]
 
 
 def _lists(values: npt.NDArray[Any]) -> pa.FixedSizeListArray:
     """[T, K] array -> Arrow column of T lists of K."""
     flat = pa.array(np.ascontiguousarray(values).reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
-
-
-def _array(table: pa.Table, column: str) -> npt.NDArray[Any]:
-    """Arrow column of T lists of K -> [T, K] array."""
-    lists = table[column].combine_chunks()
-    out: npt.NDArray[Any] = lists.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
-    return out

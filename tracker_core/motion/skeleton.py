@@ -188,15 +188,14 @@ def canonical_motion(tracks: Tracks) -> Motion:
     return _Builder(tracks).build()
 
 
+HEAD_POINTS = (33, 263, 454, 234, 168, 2)
+"""The only points of the face mesh that the skeleton is made of."""
+
+
 class _Builder:
     def __init__(self, tracks: Tracks) -> None:
         self.tracks = tracks
         self.t = len(tracks)
-        self.world = to_avatar_axes(tracks.world)
-        self.pixels = to_avatar_axes(tracks.positions)
-        unseen = tracks.state == State.MISSING
-        self.world[unseen] = np.nan
-        self.pixels[unseen] = np.nan
         self.marks = _JOINT_STATE[tracks.state]
         pose = tracks.topology.part("pose").slice
         # Of filled and clamped points smoothing lowers the confidence, and the state says it.
@@ -235,11 +234,17 @@ class _Builder:
         return [self.tracks.topology.index(part, name) for name in names]
 
     def mean(self, part: str, *names: str) -> Array:
-        return np.asarray(self.world[:, self.columns(part, names)].mean(axis=1))
+        return np.asarray(self.known(self.tracks.world, self.columns(part, names)).mean(axis=1))
 
     def face(self, *points: int) -> Array:
         columns = self.columns("face", [f"mesh_{point:03d}" for point in points])
-        return np.asarray(self.pixels[:, columns].mean(axis=1))
+        return np.asarray(self.known(self.tracks.positions, columns).mean(axis=1))
+
+    def known(self, points: npt.NDArray[np.float32], columns: list[int]) -> Array:
+        """float64 [T, K, 3] of these landmarks in the avatar's axes; NaN where missing."""
+        out = to_avatar_axes(points[:, columns])
+        out[self.tracks.state[:, columns] == State.MISSING] = np.nan
+        return out
 
     def at(self, joint: str) -> Array:
         return np.asarray(self.positions[:, INDEX[joint]])

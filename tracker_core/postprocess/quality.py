@@ -28,6 +28,7 @@ _BODY_POINTS = ("nose", "left_shoulder", "right_shoulder", "left_elbow", "right_
 _HAND_POINTS = ("wrist", "index", "pinky")
 # Three frames further apart than this tell of motion, not of jitter.
 _JITTER_SPAN_S = 0.3
+_FRAMES_AT_A_TIME = 4096
 
 
 @dataclass(frozen=True)
@@ -164,13 +165,15 @@ def score(
     ``jitter_body_high``, ``jitter_face_high`` (the median of a frame's median over the landmarks is
     above the threshold), ``stability_not_measured``; ``clamped_n%``, ``filled_n%`` (frames in which
     at least one landmark was); ``person_small``, ``low_resolution``, ``short_clip``,
-    ``damaged_source_n%``, ``several_people_n`` (n people), and the notes.
+    ``damaged_source_n%``, ``trimmed_lead_n%``, ``trimmed_tail_n%`` (frames cut off at either end,
+    of all there were), ``several_people_n`` (n people), and the notes.
 
     Args:
         raw: what the provider saw.
         smoothed: the same after smoothing.
         info: of the source, every key optional: ``width`` and ``height`` in pixels,
-            ``damaged_fraction`` in 0..1, ``person_count``, ``notes`` (names of further issues).
+            ``damaged_fraction`` in 0..1, ``person_count``, ``trimmed`` (frames cut off before the
+            first and after the last), ``notes`` (names of further issues).
         parameters: see `QualityParameters`.
 
     Raises:
@@ -181,23 +184,26 @@ def score(
             f"raw and smoothed tracks differ in frames ({len(raw)}, {len(smoothed)}) or topology "
             f"({raw.topology.name}, {smoothed.topology.name}): score what was smoothed"
         )
-    seen = _seen(raw, parameters.min_confidence)
-    presence = {part.name: seen[:, part.slice].mean(axis=1) for part in raw.topology.parts}
+    presence = {
+        part.name: _seen(raw, part.slice, parameters.min_confidence).mean(axis=1)
+        for part in raw.topology.parts
+    }
     expected = {hand: _hand_expected(raw, hand) for hand in HANDS}
-    width = _shoulder_px(raw, seen, info)
-    jitter = _jitter(raw, seen, parameters.min_confidence)
+    somebody = any(share.any() for share in presence.values())
+    width = _shoulder_px(raw, info) if somebody else 0.0
+    jitter = _jitter(raw, expected, parameters)
 
     parts = {
         "hand_visibility": _hand_visibility(presence, expected),
-        "stability": _stability(jitter, expected, raw.timestamps, parameters),
+        "stability": _stability(jitter),
         "face_coverage": _mean(presence.get("face")),
         "resolution": min(1.0, width / parameters.full_resolution_px),
     }
     total = sum(getattr(parameters, f"weight_{name}") * value for name, value in parts.items())
     medians = {
-        "hands": _median([_row_median(jitter[hand]) for hand in HANDS]),
-        "body": _median([_row_median(jitter["body"])]),
-        "face": _median([_row_median(jitter["face"])]),
+        "hands": _median([jitter[hand].medians for hand in HANDS]),
+        "body": _median([jitter["body"].medians]),
+        "face": _median([jitter["face"].medians]),
     }
     missing = {name: 1 - float((share > 0).mean()) for name, share in presence.items()}
     repaired = {
@@ -222,11 +228,11 @@ def score(
     )
 
 
-def _seen(tracks: Tracks, min_confidence: float) -> Bools:
-    """bool [T, N]: observed, and certain enough."""
-    measured = np.isin(tracks.state, (State.OBSERVED, State.CLAMPED))
-    certain: Bools = tracks.confidence >= np.float32(min_confidence)
-    return measured & certain & np.isfinite(tracks.positions[..., :2]).all(axis=2)
+def _seen(tracks: Tracks, where: slice | list[int], min_confidence: float) -> Bools:
+    """bool [T, K]: which of these landmarks were observed, and certain enough."""
+    measured = np.isin(tracks.state[:, where], (State.OBSERVED, State.CLAMPED))
+    certain: Bools = tracks.confidence[:, where] >= np.float32(min_confidence)
+    return measured & certain & np.isfinite(tracks.positions[:, where, :2]).all(axis=2)
 
 
 def _hand_expected(raw: Tracks, hand: str) -> Bools:
@@ -267,24 +273,65 @@ def _span(frames: Bools) -> Bools:
     return span
 
 
-def _jitter(raw: Tracks, seen: Bools, min_confidence: float) -> dict[str, Floats]:
-    """float64 [T - 2, K] for ``body``, each hand and ``face``: shoulder widths per frame.
+@dataclass(frozen=True, eq=False)
+class _Jitter:
+    """The jitter of some landmarks.
 
-    Row 0 is frame 1. NaN where a landmark was not seen; frames whose neighbours are too far away
-    in time are NaN in all of them. K = 0 for what the topology lacks.
+    Attributes:
+        medians: float64 [T - 2], shoulder widths per frame, over the landmarks; row 0 is frame 1.
+            NaN where none was seen, and where the neighbours are too far away in time.
+        steadiness: sum over the landmarks of the frames that count, see `_steadiness`.
+        count: number of those.
     """
-    points = np.where(seen[..., None], raw.positions[..., :2].astype(np.float64), np.nan)
-    times = raw.timestamps
-    share = ((times[1:-1] - times[:-2]) / (times[2:] - times[:-2]))[:, None, None]
-    line = points[:-2] + share * (points[2:] - points[:-2])
-    jitter = 2 * np.linalg.norm(points[1:-1] - line, axis=2)
-    jitter /= shoulder_width(raw, min_confidence)
-    jitter[~_close(times)] = np.nan
+
+    medians: Floats
+    steadiness: float
+    count: int
+
+
+def _jitter(
+    raw: Tracks, expected: Mapping[str, Bools], parameters: QualityParameters
+) -> dict[str, _Jitter]:
+    """For ``body``, each hand and ``face``; of what the topology lacks there is none."""
     names = raw.topology.landmark_names
     body = [names.index(f"pose.{point}") for point in _BODY_POINTS if f"pose.{point}" in names]
-    none = np.zeros((len(jitter), 0))
-    parts = {part.name: jitter[:, part.slice] for part in raw.topology.parts}
-    return {"body": jitter[:, body], **{name: parts.get(name, none) for name in (*HANDS, "face")}}
+    parts: dict[str, slice | list[int]] = {part.name: part.slice for part in raw.topology.parts}
+    scale = shoulder_width(raw, parameters.min_confidence)
+    always = np.ones(len(raw), np.bool_)
+    kinds: tuple[tuple[str, slice | list[int], float, Bools], ...] = (
+        ("body", body, parameters.jitter_body, always),
+        *((h, parts.get(h, []), parameters.jitter_hands, expected[h]) for h in HANDS),
+        ("face", parts.get("face", []), parameters.jitter_face, always),
+    )
+    return {
+        name: _jitter_of(raw, where, scale, stable, counts, parameters)
+        for name, where, stable, counts in kinds
+    }
+
+
+def _jitter_of(
+    raw: Tracks, where: slice | list[int], scale: float, stable: float, counts: Bools,
+    parameters: QualityParameters,
+) -> _Jitter:  # fmt: skip
+    """Of landmarks that are stable up to the jitter ``stable``; ``counts`` is bool [T]."""
+    medians: list[Floats] = [np.zeros(0)]
+    total, count = 0.0, 0
+    # So many frames at a time, for a long video is large.
+    for start in range(0, len(raw) - 2, _FRAMES_AT_A_TIME):
+        rows = slice(start, start + _FRAMES_AT_A_TIME + 2)
+        frames = raw.frames(rows)
+        times, close = frames.timestamps, _close(frames.timestamps)
+        seen = _seen(frames, where, parameters.min_confidence)
+        points = frames.positions[:, where, :2].astype(np.float64)
+        points[~seen] = np.nan
+        share = ((times[1:-1] - times[:-2]) / (times[2:] - times[:-2]))[:, None, None]
+        line = points[:-2] + share * (points[2:] - points[:-2])
+        jitter = 2 * np.linalg.norm(points[1:-1] - line, axis=2) / scale
+        jitter[~close] = np.nan
+        medians.append(_row_median(jitter))
+        steady = _steadiness(jitter[close & counts[rows][1:-1]], stable, parameters)
+        total, count = total + float(steady.sum()), count + steady.size
+    return _Jitter(np.concatenate(medians), total, count)
 
 
 def _close(times: Floats) -> Bools:
@@ -293,26 +340,21 @@ def _close(times: Floats) -> Bools:
     return close
 
 
-def _stability(
-    jitter: Mapping[str, Floats],
-    expected: Mapping[str, Bools],
-    times: Floats,
-    parameters: QualityParameters,
-) -> float:
+def _stability(jitter: Mapping[str, _Jitter]) -> float:
     """See `score`."""
-    close = _close(times)
-    hands = [
-        _steadiness(jitter[hand], parameters.jitter_hands, parameters)[close & expected[hand][1:-1]]
-        for hand in HANDS
+    weighted = (
+        (2.0, [jitter[hand] for hand in HANDS]),
+        (1.0, [jitter["body"]]),
+        (1.0, [jitter["face"]]),
+    )
+    means = [
+        (weight, sum(kind.steadiness for kind in kinds) / count)
+        for weight, kinds in weighted
+        if (count := sum(kind.count for kind in kinds))
     ]
-    body = _steadiness(jitter["body"], parameters.jitter_body, parameters)[close]
-    face = _steadiness(jitter["face"], parameters.jitter_face, parameters)[close]
-    weighted = [(2.0, np.concatenate(hands)), (1.0, body), (1.0, face)]
-    weighted = [(weight, values) for weight, values in weighted if values.size]
-    if not weighted:
+    if not means:
         return 0.0
-    total = sum(weight * float(values.mean()) for weight, values in weighted)
-    return total / sum(weight for weight, _ in weighted)
+    return sum(weight * mean for weight, mean in means) / sum(weight for weight, _ in means)
 
 
 def _steadiness(jitter: Floats, stable: float, parameters: QualityParameters) -> Floats:
@@ -322,10 +364,8 @@ def _steadiness(jitter: Floats, stable: float, parameters: QualityParameters) ->
     return np.nan_to_num(out)
 
 
-def _shoulder_px(raw: Tracks, seen: Bools, info: Mapping[str, Any]) -> float:
-    """Shoulder width in pixels of whichever has fewer, the tracked frame or its source; 0: none."""
-    if not seen.any():
-        return 0.0
+def _shoulder_px(raw: Tracks, info: Mapping[str, Any]) -> float:
+    """Shoulder width in pixels of whichever has fewer, the tracked frame or its source."""
     width = shoulder_width(raw)
     tracked = max(raw.image_size)
     source = max(info.get("width") or 0, info.get("height") or 0) or tracked
@@ -365,6 +405,9 @@ def _issues(
     if details["duration_s"] < parameters.short_clip_s:
         issues.append("short_clip")
     issues += shares([("damaged_source", float(info.get("damaged_fraction") or 0.0))])
+    lead, tail = info.get("trimmed") or (0, 0)
+    frames = lead + len(raw) + tail
+    issues += shares([("trimmed_lead", lead / frames), ("trimmed_tail", tail / frames)])
     people = int(info.get("person_count") or 0)
     if people > 1:
         issues.append(f"several_people_{people}")

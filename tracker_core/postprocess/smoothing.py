@@ -32,6 +32,10 @@ ALPHA_RATE = 25.0
 _SPEED_WINDOW_S = 0.08  # two frames at 25 fps: long enough for jitter not to look like speed
 _SPIKE_FRAMES = (1, 2)
 
+# Landmarks times frames that are smoothed at a time; each takes some 300 bytes meanwhile.
+_VALUES_AT_A_TIME = 1_000_000
+_FEWEST_AT_A_TIME = 8
+
 # A landmark's parent in the pose; landmarks not named here, or whose parent a topology lacks, are
 # roots. Hands follow the chain of their fingers; a face is no kinematic chain and has roots only.
 _POSE_PARENTS = {
@@ -108,8 +112,11 @@ class SmoothingParameters:
                 raise ValueError(f"{name} is {value}, and must be a number from 0 up (0: off)")
 
 
-def smooth(raw: Tracks, parameters: SmoothingParameters) -> Tracks:
-    """Smoothed tracks of the same frames, topology and provenance; ``raw`` is not changed.
+def smooth(raw: Tracks, parameters: SmoothingParameters, *, in_place: bool = False) -> Tracks:
+    """Smoothed tracks of the same frames, topology and provenance.
+
+    ``raw`` is not changed, unless ``in_place``: its arrays are then those of the result, and a long
+    video is not held twice.
 
     **The average.** ``x_s[t] = a x[t] + (1 - a) x_s[t-1]`` runs over a landmark's observations
     twice, from the first to the last and from the last to the first, and the result is the mean
@@ -138,13 +145,41 @@ def smooth(raw: Tracks, parameters: SmoothingParameters) -> Tracks:
     observed where the face is, with the face's mean confidence as its own; a blink lasts as long
     as a spike, so blendshapes are not clamped.
     """
-    out = Tracks.empty(raw.topology, raw.timestamps, raw.image_size)
-    scale = shoulder_width(raw, parameters.min_confidence)
-    # Part by part, as no landmark depends on another part's, and a long video is large.
-    for part in raw.topology.parts:
-        _smooth_part(raw, out, part, scale, parameters)
-    out.blendshapes[:] = _smooth_blendshapes(raw, parameters)
-    return replace(out, provenance=raw.provenance)
+    out = raw if in_place else _copy(raw)
+    scale = shoulder_width(out, parameters.min_confidence)
+    _smooth_blendshapes(out, parameters)  # by the confidence of the face as it was
+    # Few landmarks at a time, as none depends on another part's, and a long video is large.
+    for part in out.topology.parts:
+        for landmarks in _independent(part, len(out)):
+            _smooth_part(out, landmarks, scale, parameters)
+    return out
+
+
+def _copy(tracks: Tracks) -> Tracks:
+    return replace(
+        tracks,
+        positions=tracks.positions.copy(),
+        confidence=tracks.confidence.copy(),
+        state=tracks.state.copy(),
+        world=tracks.world.copy(),
+        blendshapes=tracks.blendshapes.copy(),
+    )
+
+
+def _blocks(count: int, frames: int) -> list[slice]:
+    """``count`` series in runs that are small enough to work on at a time."""
+    size = max(_FEWEST_AT_A_TIME, _VALUES_AT_A_TIME // max(1, frames))
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def _independent(part: Part, frames: int) -> list[Part]:
+    """The part in runs of landmarks of which none is another's parent; a chain stays whole."""
+    if (_parents(part) >= 0).any():
+        return [part]
+    return [
+        replace(part, start=part.start + block.start, names=part.names[block])
+        for block in _blocks(len(part.names), frames)
+    ]
 
 
 def shoulder_width(tracks: Tracks, min_confidence: float = 0.6) -> float:
@@ -161,12 +196,11 @@ def shoulder_width(tracks: Tracks, min_confidence: float = 0.6) -> float:
         (4.0, "right_hand.wrist", "right_hand.middle_mcp"),
     )
     names = tracks.topology.landmark_names
-    observed = _observed(tracks, min_confidence)
     for factor, first, second in measures:
         if first not in names or second not in names:
             continue
         a, b = names.index(first), names.index(second)
-        both = observed[:, a] & observed[:, b]
+        both = _observed(tracks, min_confidence, [a, b]).all(axis=1)
         if both.any():
             apart = tracks.positions[both, a].astype(np.float64) - tracks.positions[both, b]
             width = factor * float(np.median(np.linalg.norm(apart, axis=1)))
@@ -219,7 +253,7 @@ def clamp_spikes(
             arm[roots] = scale
             spikes = _hold_back(segment, times, arm, limit_deg, length)
             rows, columns = np.nonzero(spikes)
-            values[rows, level[columns]] = (segment + origin)[rows, columns]
+            values[rows, level[columns]] = segment[rows, columns] + origin[rows, columns]
             clamped[rows, level[columns]] = True
     return values, clamped
 
@@ -247,21 +281,33 @@ def fill_gaps(values: Floats, times: Floats, max_gap_frames: int) -> Floats:
     return out
 
 
-def _smooth_part(
-    raw: Tracks, out: Tracks, part: Part, scale: float, parameters: SmoothingParameters
-) -> None:
-    """Write one part's landmarks into ``out``, in which they are missing; see `smooth`."""
-    times, where = raw.timestamps, part.slice
-    observed = _observed(raw, parameters.min_confidence)[:, where]
-    values = raw.positions[:, where].astype(np.float64)
+def _smooth_part(tracks: Tracks, part: Part, scale: float, parameters: SmoothingParameters) -> None:
+    """Smooth a part's landmarks in place; see `smooth`."""
+    times, where = tracks.timestamps, part.slice
+    observed = _observed(tracks, parameters.min_confidence, where)
+    values = tracks.positions[:, where].astype(np.float64)
     if part.has_world:
-        values = np.concatenate([values, raw.world[:, where]], axis=2, dtype=np.float64)
+        values = np.concatenate([values, tracks.world[:, where]], axis=2, dtype=np.float64)
     values[~observed] = np.nan
 
     clamped = np.zeros_like(observed)
     if parameters.velocity_clamp_deg:
         values, clamped = clamp_spikes(values, times, part, scale, parameters.velocity_clamp_deg)
-    confidence = np.where(observed, raw.confidence[:, where], 0.0).astype(np.float64)
+    for block in _blocks(len(part.names), len(tracks)):
+        landmarks = replace(part, start=part.start + block.start, names=part.names[block])
+        _average_part(
+            tracks, landmarks, values[:, block], observed[:, block], clamped[:, block], scale,
+            parameters,
+        )  # fmt: skip
+
+
+def _average_part(
+    tracks: Tracks, part: Part, values: Floats, observed: Bools, clamped: Bools, scale: float,
+    parameters: SmoothingParameters,
+) -> None:  # fmt: skip
+    """Average, fill and write back the landmarks whose spikes are held back; see `smooth`."""
+    times, where = tracks.timestamps, part.slice
+    confidence = np.where(observed, tracks.confidence[:, where], 0.0).astype(np.float64)
     confidence[clamped] /= 2
 
     alphas = np.array([_alpha(part, name, parameters) for name in part.names])
@@ -275,21 +321,21 @@ def _smooth_part(
     lower = np.minimum(*(np.take_along_axis(confidence, at, 0) for at in (before, after)))
     confidence[filled] = lower[filled] / 2
 
-    out.positions[:, where] = values[..., :3]
-    if part.has_world:
-        out.world[:, where] = values[..., 3:]
-    out.confidence[:, where] = confidence
-    state = out.state[:, where]  # a view
+    tracks.positions[:, where] = values[..., :3]
+    tracks.world[:, where] = values[..., 3:] if part.has_world else np.nan
+    tracks.confidence[:, where] = confidence
+    state = tracks.state[:, where]  # a view
+    state[:] = State.MISSING
     state[observed] = State.OBSERVED
     state[clamped] = State.CLAMPED
     state[filled] = State.FILLED
 
 
-def _observed(tracks: Tracks, min_confidence: float) -> Bools:
-    """bool [T, N]: measured in this frame, and certain enough."""
-    measured = np.isin(tracks.state, (State.OBSERVED, State.CLAMPED))
-    certain: Bools = tracks.confidence >= np.float32(min_confidence)
-    return measured & certain & np.isfinite(tracks.positions).all(axis=2)
+def _observed(tracks: Tracks, min_confidence: float, where: slice | list[int]) -> Bools:
+    """bool [T, K]: which of these landmarks were measured in this frame, and certain enough."""
+    measured = np.isin(tracks.state[:, where], (State.OBSERVED, State.CLAMPED))
+    certain: Bools = tracks.confidence[:, where] >= np.float32(min_confidence)
+    return measured & certain & np.isfinite(tracks.positions[:, where]).all(axis=2)
 
 
 def _alpha(part: Part, landmark: str, parameters: SmoothingParameters) -> float:
@@ -348,13 +394,14 @@ def _hold_back(segment: Floats, times: Floats, arm: Floats, limit_deg: float, le
     found &= ~((before > out / 2) | (after > back / 2)).any(axis=0)
     found &= np.isfinite(before).all(axis=0) | np.isfinite(after).all(axis=0)
 
+    rows, columns = np.nonzero(found)
+    start, end = starts[rows], ends[rows]
     for offset in range(1, length + 1):
-        now = starts + offset
-        share = ((times[now] - times[starts]) / (times[ends] - times[starts]))[:, None, None]
-        line = segment[starts] + share * (segment[ends] - segment[starts])
-        rows, columns = np.nonzero(found)
-        segment[now[rows], columns] = line[rows, columns]
-        spikes[now[rows], columns] = True
+        now = start + offset
+        share = ((times[now] - times[start]) / (times[end] - times[start]))[:, None]
+        first, last = segment[start, columns], segment[end, columns]
+        segment[now, columns] = first + share * (last - first)
+        spikes[now, columns] = True
     return spikes
 
 
@@ -446,21 +493,19 @@ def _percentile(values: Floats, percent: float) -> Floats:
     return out
 
 
-def _smooth_blendshapes(raw: Tracks, parameters: SmoothingParameters) -> Floats:
-    """float64 [T, B], NaN where missing; see `smooth`."""
-    values = raw.blendshapes.astype(np.float64)
-    confidence = _face_confidence(raw)
-    values[confidence < np.float32(parameters.min_confidence)] = np.nan
-    # Speed is a length: each blendshape is its own one-dimensional point.
-    speed = _speed(values[..., None], raw.timestamps, parameters.max_gap_frames)
-    kept = _kept(
-        parameters.ema_alpha_face,
-        speed,
-        confidence[:, None].astype(np.float64),
-        parameters.responsive_speed,
-    )
-    values = _average(values, kept, raw.timestamps, parameters.max_gap_frames)
-    return fill_gaps(values, raw.timestamps, parameters.max_gap_frames)
+def _smooth_blendshapes(tracks: Tracks, parameters: SmoothingParameters) -> None:
+    """Smooth the blendshapes in place; see `smooth`."""
+    times, gap = tracks.timestamps, parameters.max_gap_frames
+    confidence = _face_confidence(tracks)
+    missing = confidence < np.float32(parameters.min_confidence)
+    weight = confidence[:, None].astype(np.float64)
+    for block in _blocks(tracks.blendshapes.shape[1], len(tracks)):
+        values = tracks.blendshapes[:, block].astype(np.float64)
+        values[missing] = np.nan
+        # Speed is a length: each blendshape is its own one-dimensional point.
+        speed = _speed(values[..., None], times, gap)
+        kept = _kept(parameters.ema_alpha_face, speed, weight, parameters.responsive_speed)
+        tracks.blendshapes[:, block] = fill_gaps(_average(values, kept, times, gap), times, gap)
 
 
 def _face_confidence(raw: Tracks) -> npt.NDArray[np.float32]:

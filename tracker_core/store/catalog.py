@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -180,9 +181,13 @@ class Catalog:
         )  # fmt: skip
         today = now()
         # In the order of the keys: their pages in the index are then visited once.
-        ordered = sorted(rows, key=lambda row: row["id"].bytes)
+        ordered = sorted(rows, key=lambda row: int(row["id"].int))
         video_rows = [{"created_at": today, **row} for row in ordered]
-        job_rows = [_new_job(row["id"], today, missing.get(row["id"])) for row in ordered]
+        job_ids = sorted((uuid4() for _ in ordered), key=attrgetter("int"))
+        job_rows = [
+            _new_job(job_id, row["id"], today, missing.get(row["id"]))
+            for job_id, row in zip(job_ids, ordered, strict=True)
+        ]
 
         def write() -> None:
             with self.engine.begin() as connection:
@@ -615,10 +620,10 @@ def _is_called(text: str) -> ColumnElement[bool]:
         return named
 
 
-def _new_job(video_id: UUID, today: datetime, missing: str | None) -> dict[str, Any]:
+def _new_job(job_id: UUID, video_id: UUID, today: datetime, missing: str | None) -> dict[str, Any]:
     """The row of a job that is queued, or whose file is missing."""
     return {
-        "id": uuid4(),
+        "id": job_id,
         "video_id": video_id,
         "status": Status.QUEUED if missing is None else Status.MISSING_FILE,
         "error": missing,
@@ -658,6 +663,10 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")
+    # With SQLite's own 2 MB, and a log of 4 MB, a million videos take three times as long to ingest
+    # as a tenth of them: their ids land all over the indexes.
+    cursor.execute("PRAGMA cache_size=-131072")
+    cursor.execute("PRAGMA wal_autocheckpoint=16384")
     cursor.close()
 
 

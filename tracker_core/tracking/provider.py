@@ -100,7 +100,8 @@ def track_video(
     Raises NoPerson when nobody was found, or only in single frames between others: a provider sees
     somebody in a stone or a cloud now and then, but not in `_SEEN_FRAMES` frames on end.
     """
-    found: list[FrameLandmarks] = []
+    # Written where it will stay: what was seen of a long video is not to be held twice.
+    tracks = _blank(provider.topology, max(1, len(roi.boxes)), image_size)
     timestamps: list[float] = []
     canvas = np.zeros((0, 0, 3), np.uint8)
     with provider.session() as session:
@@ -111,10 +112,12 @@ def track_video(
                 canvas = np.zeros((side, side, 3), np.uint8)
             canvas[: y1 - y0, : x1 - x0] = frame.image[y0:y1, x0:x1]
             seen = session.track_frame(canvas, frame.timestamp_s)
-            offset = np.array([x0, y0, 0], np.float32)
-            found.append(replace(seen, positions=seen.positions + offset))
+            if number == len(tracks):
+                tracks = _longer(tracks)
+            _put(tracks, number, seen, np.array([x0, y0, 0], np.float32))
             timestamps.append(frame.timestamp_s)
-    tracks = _assemble(provider.topology, found, timestamps, image_size)
+    tracks = tracks.frames(slice(len(timestamps)))
+    tracks = replace(tracks, timestamps=np.asarray(timestamps, np.float64))
     seen_frames = (tracks.state != State.MISSING).any(axis=1)
     if _longest_run(seen_frames) < min(_SEEN_FRAMES, len(tracks)):
         count = np.count_nonzero(seen_frames)
@@ -131,18 +134,24 @@ def _longest_run(flags: npt.NDArray[np.bool_]) -> int:
     return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
-def _assemble(
-    topology: Topology,
-    found: list[FrameLandmarks],
-    timestamps: list[float],
-    image_size: tuple[int, int],
-) -> Tracks:
-    tracks = Tracks.empty(topology, np.asarray(timestamps, np.float64), image_size)
-    for row, seen in enumerate(found):
-        tracks.positions[row] = seen.positions
-        tracks.confidence[row] = seen.confidence
-        tracks.world[row] = seen.world
-        tracks.blendshapes[row] = seen.blendshapes
-    present = np.isfinite(tracks.positions).all(axis=2)
-    tracks.state[:] = np.where(present, State.OBSERVED, State.MISSING)
-    return tracks
+def _blank(topology: Topology, frames: int, image_size: tuple[int, int]) -> Tracks:
+    """So many frames of nothing, at times that are still to be set."""
+    return Tracks.empty(topology, np.arange(frames, dtype=np.float64), image_size)
+
+
+def _longer(tracks: Tracks) -> Tracks:
+    """The same with as many frames again."""
+    out = _blank(tracks.topology, 2 * len(tracks), tracks.image_size)
+    for name in ("positions", "confidence", "state", "world", "blendshapes"):
+        getattr(out, name)[: len(tracks)] = getattr(tracks, name)
+    return out
+
+
+def _put(tracks: Tracks, row: int, seen: FrameLandmarks, offset: npt.NDArray[np.float32]) -> None:
+    """Write what was seen in a frame, its positions moved by the offset."""
+    tracks.positions[row] = seen.positions + offset
+    tracks.confidence[row] = seen.confidence
+    tracks.world[row] = seen.world
+    tracks.blendshapes[row] = seen.blendshapes
+    present = np.isfinite(tracks.positions[row]).all(axis=1)
+    tracks.state[row] = np.where(present, State.OBSERVED, State.MISSING)

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.long_video import STAGES_MEASURED, measure
+
+_TRACK = 553 * (3 + 3 + 1) * 4 + 553 + 52 * 4
+"""Bytes of one frame's landmarks, world coordinates, confidences, states and blendshapes."""
+
+
+def test_memory_grows_by_little_more_than_the_track_itself(tmp_path: Path) -> None:
+    """Beyond what is worked on at a time, each stage holds one track and no second copy of it.
+
+    Between these lengths the working memory may still grow; smoothing alone used to take nine
+    times the track.
+    """
+    peaks = {}
+    for frames in (3000, 6000):
+        folder = tmp_path / str(frames)
+        folder.mkdir()
+        peaks[frames] = {stage: peak for stage, _, peak in measure(frames, folder)}
+    for stage in STAGES_MEASURED:
+        grown = (peaks[6000][stage] - peaks[3000][stage]) / 3000
+        assert grown < 4 * _TRACK, f"{stage}: {grown / _TRACK:.1f} tracks for each frame"
