@@ -119,6 +119,7 @@ def test_a_raised_version_changes_the_key() -> None:
         ("max_frames", 5, "probe"),
         ("target_fps", "source", "normalize"),
         ("max_height", 480, "normalize"),
+        ("max_tracked_frames", 5, "normalize"),
         ("trim", "motion", "normalize"),
         ("trim", "hands", "smooth"),
         ("roi_interval_s", 0.5, "roi"),

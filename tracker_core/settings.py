@@ -95,6 +95,10 @@ class Settings(BaseSettings):
     max_height: int = Field(
         720, ge=16, description="Larger videos are scaled down to this many lines (720: 1280x720)."
     )
+    max_tracked_frames: int = Field(
+        200_000, ge=1, description="Most frames of one video or segment that are tracked; each "
+        "takes 25 kB of memory.",
+    )  # fmt: skip
     equalize: bool = Field(False, description="Mild histogram equalisation, for dark video.")
     trim: Literal["off", "motion", "hands"] = Field(
         "off", description="Drop frames at both ends: `hands` those before the hands begin and "

@@ -148,6 +148,7 @@ def normalize_parameters(settings: Settings) -> dict[str, Any]:
     return {
         "target_fps": settings.target_fps,
         "max_height": settings.max_height,
+        "max_frames": settings.max_tracked_frames,
         "equalize": settings.equalize,
         "trim": settings.trim == "motion",
         "encode": settings.normalized_video,
@@ -304,9 +305,12 @@ def score_parameters(settings: Settings) -> dict[str, Any]:
 
 def run_score(work: StageWork) -> Facts:
     """``score.json``: a `Quality` of the frames that were kept."""
-    smoothed = Tracks.read_parquet(work.inputs["smooth"]["tracks.parquet"], positions_only=True)
+    # Of a long video, every array that is not read is a gigabyte.
+    smoothed = Tracks.read_parquet(work.inputs["smooth"]["tracks.parquet"], fields=("state",))
     lead, tail = work.facts["smooth"]["trimmed"]
-    raw = Tracks.read_parquet(work.inputs["track"]["tracks.parquet"], positions_only=True)
+    raw = Tracks.read_parquet(
+        work.inputs["track"]["tracks.parquet"], fields=("positions", "confidence", "state")
+    )
     before, after = work.facts["normalize"]["trimmed"]
     quality = score(
         raw.frames(slice(lead, len(raw) - tail)),

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracker_core.landmarks.topology import HOLISTIC
-from tracker_core.landmarks.tracks import FORMAT_VERSION, State, Tracks
+from tracker_core.landmarks.tracks import FIELDS, FORMAT_VERSION, State, Tracks
 
 
 def random_tracks(frames: int, seed: int, **provenance: Any) -> Tracks:
@@ -75,9 +75,18 @@ def test_some_landmarks_may_be_read_alone(tmp_path: Path) -> None:
     for name in ("positions", "confidence", "state", "world"):
         np.testing.assert_array_equal(getattr(some, name), getattr(tracks, name)[:, columns])
     np.testing.assert_array_equal(some.blendshapes, tracks.blendshapes)
-    plain = Tracks.read_parquet(path, positions_only=True)
-    np.testing.assert_array_equal(plain.positions, tracks.positions)
-    assert np.isnan(plain.world).all() and np.isnan(plain.blendshapes).all()
+
+
+@pytest.mark.parametrize("wanted", [("positions", "confidence", "state"), ("state",), ()])
+def test_some_arrays_may_be_read_alone(tmp_path: Path, wanted: tuple[str, ...]) -> None:
+    tracks, path = random_tracks(5, 2), tmp_path / "track.parquet"
+    tracks.write_parquet(path)
+    read = Tracks.read_parquet(path, fields=wanted)
+    blank = Tracks.empty(HOLISTIC, tracks.timestamps, tracks.image_size)
+    for name in FIELDS:
+        expected = tracks if name in wanted else blank
+        np.testing.assert_array_equal(getattr(read, name), getattr(expected, name))
+        assert getattr(read, name).flags.writeable == (name in wanted)
 
 
 def test_a_slice_of_frames() -> None:

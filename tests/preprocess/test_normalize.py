@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.media.hard_files import HardFiles, ffmpeg
-from tracker_core.errors import EmptySegment, Unreadable
+from tracker_core.errors import EmptySegment, TooLarge, Unreadable
 from tracker_core.media.decode import Frame, read_frames
 from tracker_core.media.encode import VideoWriter
 from tracker_core.media.probe import VideoInfo, probe
@@ -284,6 +284,14 @@ def test_json_is_lossless(hard: HardFiles, tmp_path: Path) -> None:
     assert again.timestamps.dtype == np.float64
     assert again.source_indices.dtype == np.int64
     assert again != dataclasses.replace(normalized, width=1)
+
+
+def test_more_frames_than_memory_has_room_for_are_refused(tmp_path: Path) -> None:
+    video = tmp_path / "video.mp4"
+    moving_square(video, (0, 0), 0)
+    with pytest.raises(TooLarge, match=r"video\.mp4: 25 frames .* than 24: cut it into segments"):
+        run(video, tmp_path, max_frames=24)
+    assert run(video, tmp_path, max_frames=24, start_s=0.04)[0].frame_count == 24
 
 
 # ---------------------------------------------------------------------------- trimming

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ FORMAT_VERSION = "v2"
 
 ROW_GROUP_FRAMES = 4096
 """Frames in one row group of a Parquet file; reading or writing takes 50 MiB for each at a time."""
+
+FIELDS = ("positions", "confidence", "state", "world", "blendshapes")
+"""The arrays of `Tracks` that hold something of every frame."""
 
 _METADATA_KEY = b"tracker"
 
@@ -97,29 +100,27 @@ class Tracks:
         topology: Topology,
         timestamps: npt.NDArray[np.float64],
         image_size: tuple[int, int],
-        *,
-        positions_only: bool = False,
+        fields: Collection[str] = FIELDS,
     ) -> Tracks:
         """Tracks of the given timestamps in which every landmark is missing.
 
-        With ``positions_only``, ``world`` and ``blendshapes`` are one NaN seen through the shape of
-        the array: they take no memory and cannot be written.
+        Arrays not among the ``fields`` are one value seen through the shape of the array: they take
+        no memory and cannot be written.
         """
         t, n = len(timestamps), topology.size
 
-        def nan(*shape: int) -> npt.NDArray[np.float32]:
-            if positions_only:
-                return np.broadcast_to(np.float32(np.nan), shape)
-            return np.full(shape, np.nan, np.float32)
+        def full(name: str, shape: tuple[int, ...], value: np.generic) -> npt.NDArray[Any]:
+            return np.full(shape, value) if name in fields else np.broadcast_to(value, shape)
 
+        nan, zero = np.float32(np.nan), np.float32(0)
         return cls(
             topology=topology,
             timestamps=np.asarray(timestamps, np.float64),
-            positions=np.full((t, n, 3), np.nan, np.float32),
-            confidence=np.zeros((t, n), np.float32),
-            state=np.zeros((t, n), np.uint8),
-            world=nan(t, n, 3),
-            blendshapes=nan(t, len(topology.blendshapes)),
+            positions=full("positions", (t, n, 3), nan),
+            confidence=full("confidence", (t, n), zero),
+            state=full("state", (t, n), np.uint8(State.MISSING)),
+            world=full("world", (t, n, 3), nan),
+            blendshapes=full("blendshapes", (t, len(topology.blendshapes)), nan),
             image_size=image_size,
         )
 
@@ -214,15 +215,14 @@ class Tracks:
 
     @classmethod
     def read_parquet(
-        cls, path: Path, topology: Topology | None = None, *, positions_only: bool = False
+        cls, path: Path, topology: Topology | None = None, fields: Collection[str] = FIELDS
     ) -> Tracks:
         """Read what `write_parquet` wrote. Raises ValueError for any other Parquet file.
 
         Args:
             path: of the file.
             topology: read these landmarks only, see `Topology.only`; all where None.
-            positions_only: leave world coordinates and blendshapes NaN, in arrays that take no
-                memory and cannot be written.
+            fields: read these arrays only; the others are as in `empty`.
         """
         with pq.ParquetFile(path) as file:
             blob = (file.schema_arrow.metadata or {}).get(_METADATA_KEY)
@@ -234,29 +234,32 @@ class Tracks:
                 topology or whole,
                 file.read(["timestamp"])["timestamp"].to_numpy().astype(np.float64),
                 (int(metadata["image_size"][0]), int(metadata["image_size"][1])),
-                positions_only=positions_only,
+                fields,
             )
             start = 0
             for group in range(file.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows
                 target = tracks.frames(slice(start, start + rows))
-                target._fill(whole, _Group(file, group), positions_only)
+                target._fill(whole, _Group(file, group), fields)
                 start += rows
         return replace(tracks, provenance=metadata["provenance"])
 
-    def _fill(self, whole: Topology, columns: _Group, positions_only: bool) -> None:
-        """Take the arrays from columns that hold the parts of the ``whole`` topology."""
+    def _fill(self, whole: Topology, columns: _Group, fields: Collection[str]) -> None:
+        """Take these arrays from columns that hold the parts of the ``whole`` topology."""
         for part in self.topology.parts:
             names = whole.part(part.name).names
             # All landmarks, which is the common case, are copied without a list of them.
             at = None if part.names == names else [names.index(name) for name in part.names]
             for axis, letter in enumerate("xyz"):
-                self.positions[:, part.slice, axis] = columns[f"{part.name}_{letter}", at]
-                if part.has_world and not positions_only:
+                if "positions" in fields:
+                    self.positions[:, part.slice, axis] = columns[f"{part.name}_{letter}", at]
+                if "world" in fields and part.has_world:
                     self.world[:, part.slice, axis] = columns[f"{part.name}_world_{letter}", at]
-            self.confidence[:, part.slice] = columns[f"{part.name}_confidence", at]
-            self.state[:, part.slice] = columns[f"{part.name}_state", at]
-        if self.topology.blendshapes and not positions_only:
+            if "confidence" in fields:
+                self.confidence[:, part.slice] = columns[f"{part.name}_confidence", at]
+            if "state" in fields:
+                self.state[:, part.slice] = columns[f"{part.name}_state", at]
+        if "blendshapes" in fields and self.topology.blendshapes:
             self.blendshapes[:] = columns["blendshapes", None]
 
 

@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tracker_core.errors import EmptySegment
+from tracker_core.errors import EmptySegment, TooLarge
 from tracker_core.media.decode import Frame, read_frames, read_stream
 from tracker_core.media.encode import VideoWriter
 from tracker_core.media.probe import VideoInfo
@@ -48,6 +48,7 @@ class NormalizeParameters:
             means at most 1280x720 lying or 720x1280 standing. Nothing is ever enlarged.
         equalize: even out the brightness mildly (CLAHE on luma).
         trim: cut off still frames at both ends, but for 0.2 s.
+        max_frames: most frames that are tracked, since a track is held in memory whole.
         encode: write the normalized pictures to an MP4 where the source's own do not conform. They
             are read from the source otherwise, which loses nothing and, for 1080p, costs a third
             of the time of encoding them and reading them twice.
@@ -59,6 +60,7 @@ class NormalizeParameters:
     max_height: int = 720
     equalize: bool = False
     trim: bool = False
+    max_frames: int = 200_000
     encode: bool = False
     start_s: float | None = None
     end_s: float | None = None
@@ -130,6 +132,7 @@ def normalize(
 
     Raises:
         ValueError: a parameter makes no sense.
+        TooLarge: more than `max_frames` frames are left.
         EmptySegment: no frame lies between `start_s` and `end_s`.
         VideoError: the source cannot be read, see `probe`.
     """
@@ -139,6 +142,13 @@ def normalize(
     trimmed = (0, 0)
     if parameters.trim:
         chosen, trimmed = _without_still_ends(source, info, chosen, notes)
+
+    if len(chosen) > parameters.max_frames:
+        raise TooLarge(
+            f"{source.name}: {len(chosen):,} frames would be tracked, more than "
+            f"{parameters.max_frames:,}: cut it into segments (columns start and end of the "
+            "manifest), or raise MAX_TRACKED_FRAMES where there is memory, 25 kB a frame"
+        )
 
     reasons = _what_is_changed(info, parameters)
     width, height = _fit(info.display_width, info.display_height, parameters.max_height)
