@@ -233,7 +233,8 @@ def _detector(model: Path, max_people: int) -> PoseBoxDetector:
         num_poses=max_people,
     )
     landmarker = vision.PoseLandmarker.create_from_options(options)
-    atexit.register(close, landmarker)  # while the interpreter is still whole
+    # At the interpreter's end a graph can no longer be closed; without a handle nobody tries.
+    atexit.register(setattr, landmarker, "_handle", None)
     return PoseBoxDetector(landmarker)
 
 
