@@ -87,10 +87,7 @@ def test_the_same_frames_give_the_same_bits(models: ModelStore, face: Path, sign
 def test_a_frame_that_is_not_square_is_tracked_like_a_square_one(
     models: ModelStore, signer: Path
 ) -> None:
-    """MediaPipe's graph places crops wrongly in frames that are not square; our canvas is.
-
-    A strip below the picture changes nothing of what is seen, only the frame's shape.
-    """
+    """A strip below the picture changes nothing of what is seen, only the frame's shape."""
     frames = _frames(signer, 6)
     padded = [
         Frame(f.index, f.timestamp_s, np.pad(f.image, ((0, 60), (0, 0), (0, 0)))) for f in frames

@@ -94,7 +94,7 @@ def track_video(
     """Raw tracks of the person in ``roi`` over the frames of a normalized video.
 
     Each frame is cut to the person's window where the ROI says so, and set into the corner of a
-    black square: MediaPipe's holistic graph is only right for square images (see README, "What was
+    black square, in which MediaPipe's holistic graph finds more hands (see README, "What was
     measured"). Positions are those of the normalized frame whatever was cut.
 
     Raises NoPerson when nobody was found, or only in single frames between others: a provider sees
