@@ -118,7 +118,6 @@ def export_packages(word: str | None, video: str | None, overrides: Mapping[str,
     settings = load_settings(overrides)
     catalog = Catalog(settings.database).open()
     due = sum(1 for _ in catalog.done_jobs(word, video))
-    run: Run | None
     if not due:
         raise CannotRun(
             f"no video that is done matches {video or word or 'the catalog'}: "

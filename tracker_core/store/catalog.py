@@ -668,8 +668,3 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA cache_size=-131072")
     cursor.execute("PRAGMA wal_autocheckpoint=16384")
     cursor.close()
-
-
-def as_utc(moment: datetime | None) -> str | None:
-    """ISO 8601 text of a catalog time (SQLite forgets the zone, which is always UTC)."""
-    return None if moment is None else moment.replace(tzinfo=None).isoformat() + "Z"

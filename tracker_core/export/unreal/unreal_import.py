@@ -86,10 +86,6 @@ def unit(a: Vector) -> Vector:
     return scaled(a, 1.0 / length) if length > 0.0 else (0.0, 0.0, 0.0)
 
 
-def midpoint(a: Vector, b: Vector) -> Vector:
-    return scaled(add(a, b), 0.5)
-
-
 def multiply(a: Quat, b: Quat) -> Quat:
     """The rotation b followed by a."""
     ax, ay, az, aw = a
