@@ -17,14 +17,13 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.ingest_manifest import peak_memory
 from tracker_core.landmarks.topology import HOLISTIC, Topology
@@ -33,7 +32,8 @@ from tracker_core.pipeline import STAGES
 from tracker_core.preprocess.roi import Roi
 from tracker_core.settings import load_settings
 from tracker_core.stages import Facts, StageWork, Subject
-from tracker_core.tracking.provider import FrameLandmarks, TrackingProvider, track_video
+from tracker_core.tracking.provider import FrameLandmarks, TrackingProvider, View
+from tracker_core.tracking.video import track_video
 
 STAGES_MEASURED = ("track", "smooth", "score", "persist", "export")
 FPS, SIZE = 25, (1280, 720)
@@ -69,9 +69,11 @@ class Signer:
         """Itself."""
         yield self
 
-    def track_frame(self, image: npt.NDArray[np.uint8], timestamp_s: float) -> FrameLandmarks:
-        """The signer at that time, whatever the image."""
-        del image
+    def track(self, views: Iterable[View]) -> Iterator[FrameLandmarks]:
+        """The signer at each time, whatever the image."""
+        return (self._at(view.timestamp_s) for view in views)
+
+    def _at(self, timestamp_s: float) -> FrameLandmarks:
         seen = FrameLandmarks.missing(HOLISTIC)
         self.calls += 1
         hands, face = HOLISTIC.part("left_hand"), HOLISTIC.part("face")

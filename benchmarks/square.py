@@ -26,7 +26,7 @@ def found(clip: Path, models: ModelStore, *, square: bool) -> tuple[int, Counter
     with MediaPipeProvider(models).session() as session:
         for frame in read_frames(clip):
             image = on_square(frame.image) if square else frame.image
-            seen = session.track_frame(image, frame.timestamp_s)
+            seen = session.look(image, frame.timestamp_s)
             present = np.isfinite(seen.positions[:, 0])
             parts.update(part.name for part in HOLISTIC.parts if present[part.slice].any())
             frames += 1

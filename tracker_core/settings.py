@@ -123,8 +123,22 @@ class Settings(BaseSettings):
 
     # track
     tracking_provider: str = Field("mediapipe", description="Landmark engine.")
+    engine: Literal["openvino", "litert", "onnx"] = Field(
+        "openvino", description="`holistic`: what runs the networks."
+    )
+    speed: Literal["full", "fast"] = Field(
+        "full", description="`holistic`: `fast` computes body and face less often where they move "
+        "slowly, and more coarsely.",
+    )  # fmt: skip
+    face_mesh: Literal["attention", "plain"] = Field(
+        "attention", description="`holistic`: `plain` is quicker: no irises, no blendshapes."
+    )
+    parity: bool = Field(
+        False, description="`holistic`: do just as HolisticLandmarker does, to compare with it."
+    )
     face_detector: Literal["short", "full"] = Field(
-        "short", description="`full` looks for faces that are small in the picture as well."
+        "short",
+        description="`mediapipe`: `full` looks for faces that are small in the picture as well.",
     )
 
     # smooth

@@ -41,7 +41,7 @@ from tracker_core.settings import Settings
 from tracker_core.store.artifacts import StageRecord
 from tracker_core.tracking.mediapipe import pose_box_detector
 from tracker_core.tracking.models import POSE_FULL, ModelStore
-from tracker_core.tracking.provider import track_video
+from tracker_core.tracking.video import track_video
 from tracker_core.tracking.registry import provider
 
 Facts = dict[str, Any]
@@ -211,8 +211,7 @@ def run_roi(work: StageWork) -> Facts:
 def track_parameters(settings: Settings) -> dict[str, Any]:
     """Provider, its model's digest and its own parameters."""
     models = ModelStore(settings.models_dir)
-    options = {"face_detector": settings.face_detector}
-    engine = provider(settings.tracking_provider, models, options)
+    engine = provider(settings.tracking_provider, models, settings.model_dump())
     return {
         "provider": engine.name,
         "model_digest": engine.model_digest(),

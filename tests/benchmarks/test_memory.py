@@ -21,7 +21,7 @@ from tracker_core.tracking.models import ModelStore
 noise = np.random.default_rng(0).integers(0, 255, (320, 320, 3), np.uint8)
 for _ in range(6):
     with MediaPipeProvider(ModelStore(Path(sys.argv[1]))).session() as session:
-        session.track_frame(noise, 0.0)
+        session.look(noise, 0.0)
     print(psutil.Process().memory_info().rss // 2**20)
 """
 

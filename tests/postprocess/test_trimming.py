@@ -29,7 +29,7 @@ from tracker_core.postprocess.trimming import TrimmingParameters, active_span
 from tracker_core.preprocess.roi import Roi
 from tracker_core.tracking.mediapipe import MediaPipeProvider
 from tracker_core.tracking.models import ModelStore
-from tracker_core.tracking.provider import track_video
+from tracker_core.tracking.video import track_video
 
 FRAMES, FPS = 100, 25
 MARGIN = 5  # frames in 0.2 s

@@ -15,9 +15,15 @@ from tracker_core.landmarks.tracks import State, Tracks
 from tracker_core.media.decode import Frame, read_frames
 from tracker_core.media.probe import probe
 from tracker_core.preprocess.roi import Roi, RoiParameters, find_roi, sample_indices
-from tracker_core.tracking.mediapipe import MediaPipeProvider, _tiles, pose_box_detector
+from tracker_core.tracking.mediapipe import (
+    HolisticSession,
+    MediaPipeProvider,
+    _tiles,
+    pose_box_detector,
+)
 from tracker_core.tracking.models import ModelStore
-from tracker_core.tracking.provider import track_video
+from tracker_core.tracking.provider import FrameLandmarks, Image, View
+from tracker_core.tracking.video import track_video
 
 FRAMES = 12
 
@@ -101,6 +107,24 @@ def test_a_frame_that_is_not_square_is_tracked_like_a_square_one(
     assert np.median(moved) < 0.02 * max(width, height)
 
 
+def test_a_frame_shows_nothing_of_the_one_before_it() -> None:
+    """The canvas is reused: what lies outside the view is black, whatever was there before."""
+
+    class Looks(HolisticSession):
+        def look(self, image: Image, _timestamp_s: float) -> FrameLandmarks:
+            pictures.append(image.copy())
+            return FrameLandmarks.missing(HOLISTIC)
+
+    pictures: list[Image] = []
+    shapes = [(10, 20), (20, 10), (20, 20), (10, 20)]
+    views = [View(np.full((*shape, 3), 255, np.uint8), 0, 0, t) for t, shape in enumerate(shapes)]
+    list(Looks(None).track(views))
+    for picture, (height, width) in zip(pictures, shapes, strict=True):
+        assert picture.shape == (20, 20, 3)
+        assert picture[:height, :width].min() == 255
+        assert picture.sum() == height * width * 3 * 255
+
+
 def test_a_failed_graph_does_not_hang(models: ModelStore) -> None:
     """Timestamps that go back fail the graph, after which closing it raises and hangs."""
     code = f"""
@@ -108,12 +132,13 @@ import numpy as np
 from pathlib import Path
 from tracker_core.tracking.mediapipe import MediaPipeProvider
 from tracker_core.tracking.models import ModelStore
+from tracker_core.tracking.provider import FrameLandmarks, Image, View
 import mediapipe
 engine = MediaPipeProvider(ModelStore(Path({str(models.folder)!r})))
 image = np.zeros((64, 64, 3), np.uint8)
 try:
     with engine.session() as session:
-        session.track_frame(image, 1.0)
+        session.look(image, 1.0)
         picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image)
         session._landmarker.detect_for_video(picture, 5)
 except Exception as error:

@@ -1,10 +1,10 @@
-"""What stands around every provider: crop, square canvas, the way back, assembly."""
+"""What stands around every provider: the window on the person, assembly."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,16 @@ from tracker_core.landmarks.topology import HOLISTIC, Topology
 from tracker_core.landmarks.tracks import State
 from tracker_core.media.decode import Frame
 from tracker_core.preprocess.roi import Roi
+from tracker_core.settings import Settings
 from tracker_core.tracking.models import ModelStore
-from tracker_core.tracking.provider import FrameLandmarks, Image, track_video
+from tracker_core.tracking.provider import FrameLandmarks, View
 from tracker_core.tracking.registry import PROVIDERS, provider
+from tracker_core.tracking.video import track_video
 
 
 @dataclass
 class FindsTheDot:
-    """A provider whose every landmark is the brightest pixel of the image it is given."""
+    """A provider whose every landmark is the brightest pixel of the view it is given."""
 
     name: str = "dot"
     topology: Topology = HOLISTIC
@@ -41,14 +43,17 @@ class FindsTheDot:
     def session(self) -> Iterator[FindsTheDot]:
         yield self
 
-    def track_frame(self, image: Image, timestamp_s: float) -> FrameLandmarks:
-        self.shapes.add(image.shape)
-        self.times.append(timestamp_s)
+    def track(self, views: Iterable[View]) -> Iterator[FrameLandmarks]:
+        return map(self._look, views)
+
+    def _look(self, view: View) -> FrameLandmarks:
+        self.shapes.add(view.image.shape)
+        self.times.append(view.timestamp_s)
         seen = FrameLandmarks.missing(HOLISTIC)
-        if image.max() == 0:
+        if view.image.max() == 0:
             return seen
-        y, x = np.unravel_index(int(image[..., 0].argmax()), image.shape[:2])
-        seen.positions[:] = (x, y, 5)
+        y, x = np.unravel_index(int(view.image[..., 0].argmax()), view.image.shape[:2])
+        seen.positions[:] = (view.x + x, view.y + y, 5)
         seen.confidence[:] = 0.9
         return seen
 
@@ -82,8 +87,7 @@ def test_positions_are_those_of_the_frame_whatever_was_cut(
     engine = FindsTheDot()
     tracks = track_video(engine, [_frame(0, (width, height), dot)], roi, (width, height))
     assert (tracks.positions[0] == np.array([*dot, 5], np.float32)).all()
-    (shape,) = engine.shapes
-    assert shape[0] == shape[1], "a provider is given square images"
+    assert engine.shapes == {(bottom - top, right - left, 3)}
 
 
 def test_the_window_keeps_its_size_while_it_moves() -> None:
@@ -126,18 +130,18 @@ def test_a_person_is_seen_in_three_frames_on_end(seen: str, found: bool) -> None
             track_video(FindsTheDot(), frames, roi, (20, 10))
 
 
-def test_a_frame_shows_nothing_of_the_one_before_it() -> None:
-    """The canvas is reused: what lies outside the window stays black."""
-    engine = FindsTheDot()
-    frames = [
-        replace(
-            _frame(i, (20, 10), None), image=np.full((10, 20, 3), 255 if i < 3 else 0, np.uint8)
-        )
-        for i in range(4)
-    ]
-    tracks = track_video(engine, frames, _roi((0, 0, 10, 10), 4, crop=True), (20, 10))
-    assert tracks.state[2].min() == State.OBSERVED
-    assert tracks.state[3].max() == State.MISSING
+def test_what_a_provider_filled_is_not_called_observed() -> None:
+    class Fills(FindsTheDot):
+        def _look(self, view: View) -> FrameLandmarks:
+            seen = super()._look(view)
+            seen.filled[:33] = view.timestamp_s > 0
+            return seen
+
+    frames = [_frame(i, (20, 10), (3, 4)) for i in range(3)]
+    tracks = track_video(Fills(), frames, _roi((0, 0, 20, 10), 3, crop=False), (20, 10))
+    assert tracks.state[1, :33].tolist() == [State.FILLED] * 33
+    assert (tracks.state[1, 33:] == State.OBSERVED).all()
+    assert (tracks.state[0] == State.OBSERVED).all()
 
 
 def test_an_unknown_provider_is_named_with_those_there_are(tmp_path: Any) -> None:
@@ -147,7 +151,7 @@ def test_an_unknown_provider_is_named_with_those_there_are(tmp_path: Any) -> Non
 
 def test_every_provider_keeps_the_protocol(tmp_path: Any) -> None:
     for name in PROVIDERS:
-        made = provider(name, ModelStore(tmp_path), {"face_detector": "short"})
+        made = provider(name, ModelStore(tmp_path), Settings().model_dump())
         assert made.name == name
         assert made.topology.size > 0
         assert len(made.model_digest()) == 64

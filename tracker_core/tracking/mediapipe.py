@@ -6,7 +6,7 @@ import atexit
 import ctypes
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -26,7 +26,7 @@ from tracker_core.tracking.models import (
     Model,
     ModelStore,
 )
-from tracker_core.tracking.provider import FrameLandmarks, Image
+from tracker_core.tracking.provider import FrameLandmarks, Image, View
 
 # Below this, HolisticLandmarker reports no hand and no face at all.
 PRESENCE_THRESHOLD = 0.5
@@ -106,9 +106,24 @@ class HolisticSession:
     def __init__(self, landmarker: Any) -> None:
         self._landmarker = landmarker
         self._last_ms = -1
+        self._canvas = np.zeros((0, 0, 3), np.uint8)
 
-    def track_frame(self, image: Image, timestamp_s: float) -> FrameLandmarks:
-        """Landmarks of one square RGB image."""
+    def track(self, views: Iterable[View]) -> Iterator[FrameLandmarks]:
+        """One result per view; each is set into the corner of a black square (see README)."""
+        for view in views:
+            height, width = view.image.shape[:2]
+            side = max(height, width)
+            if self._canvas.shape[0] != side:
+                self._canvas = np.zeros((side, side, 3), np.uint8)
+            # The canvas may have held another shape of the same side.
+            self._canvas[height:], self._canvas[:, width:] = 0, 0
+            self._canvas[:height, :width] = view.image
+            seen = self.look(self._canvas, view.timestamp_s)
+            seen.positions[:, :2] += np.array([view.x, view.y], np.float32)
+            yield seen
+
+    def look(self, image: Image, timestamp_s: float) -> FrameLandmarks:
+        """Landmarks of one RGB image, in its pixels; as wide as high unless one knows better."""
         import mediapipe
 
         # The graph wants whole milliseconds that strictly increase, at any frame rate.
@@ -117,7 +132,9 @@ class HolisticSession:
             mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image), self._last_ms
         )
         seen = FrameLandmarks.missing(HOLISTIC)
-        size = np.float32(image.shape[0])
+        # Coordinates are fractions of the width and the height, depths of the width.
+        height, width = image.shape[:2]
+        size = np.array([width, height, width], np.float32)
         visibility = np.zeros(0, np.float32)
         for name in ("pose", "left_hand", "right_hand", "face"):
             landmarks = getattr(result, f"{name}_landmarks")

@@ -9,6 +9,7 @@ again. A file is only ever moved into the store whole.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -20,7 +21,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -164,7 +165,28 @@ POSE_FULL = Model(
     },
 )
 
-MODELS = {model.name: model for model in (HOLISTIC_FULL, HOLISTIC_FAR_FACE, POSE_FULL)}
+HOLISTIC_NETWORKS = Model(
+    name="holistic_networks.task",
+    about="all networks of the provider `holistic`: as above, both face detectors, a plain mesh",
+    licence="Apache-2.0",
+    sha256="06b5d9e1868de9859cc24f3c67c9da124315ced590d49c32e643f2aebc366724",
+    members={
+        **{
+            member: replace(piece, unit_range=False)
+            for member, piece in HOLISTIC_FULL.members.items()
+        },
+        "face_detector_full.tflite": HOLISTIC_FAR_FACE.members["face_detector.tflite"],
+        "face_landmarks_plain.tflite": Piece(
+            _MEDIAPIPE,
+            f"{_MODULES}/face_landmark/face_landmark.tflite",
+            "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
+        ),
+    },
+)
+
+MODELS = {
+    model.name: model for model in (HOLISTIC_NETWORKS, HOLISTIC_FULL, HOLISTIC_FAR_FACE, POSE_FULL)
+}
 
 
 def sha256_file(path: Path) -> str:
@@ -191,6 +213,23 @@ class ModelStore:
             )
         _verify(path, model)
         return path
+
+    def members(self, model: Model) -> Path:
+        """Folder that holds the members of a model's bundle as files of their own.
+
+        They are taken out when they are first asked for, each put there whole. Raises ModelError
+        when the bundle is absent or not the model's.
+        """
+        bundle = self.path(model)
+        folder = self.folder / f"{bundle.stem}-{model.sha256[:12]}"
+        if not folder.is_dir():
+            scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=self.folder))
+            with zipfile.ZipFile(bundle) as archive:
+                archive.extractall(scratch)
+            with contextlib.suppress(OSError):  # another process was first
+                scratch.rename(folder)
+            shutil.rmtree(scratch, ignore_errors=True)
+        return folder
 
     def status(self, model: Model) -> str:
         """``ready``, ``missing`` or ``damaged``."""
@@ -333,7 +372,8 @@ def _write_bundle(path: Path, members: Mapping[str, bytes], align: int = 64) -> 
             archive.writestr(entry, content)
 
 
-def _schema(name: str) -> ModuleType:
+@cache
+def flatbuffer_schema(name: str) -> ModuleType:
     """One of MediaPipe's generated flatbuffer modules, without importing its metadata package."""
     package = importlib.util.find_spec("mediapipe")
     if package is None or package.submodule_search_locations is None:
@@ -354,7 +394,8 @@ def _with_unit_range(content: bytes) -> bytes:
     """
     import flatbuffers
 
-    schema, metadata = _schema("schema_py_generated"), _schema("metadata_schema_py_generated")
+    schema = flatbuffer_schema("schema_py_generated")
+    metadata = flatbuffer_schema("metadata_schema_py_generated")
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(content), 0))
 
     normalization = metadata.NormalizationOptionsT()

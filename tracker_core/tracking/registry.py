@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tracker_core.errors import SettingsError
+from tracker_core.tracking.holistic.provider import HolisticProvider
 from tracker_core.tracking.mediapipe import MediaPipeProvider
 from tracker_core.tracking.models import ModelStore
 from tracker_core.tracking.provider import TrackingProvider
@@ -14,6 +15,9 @@ Options = Mapping[str, Any]
 
 # Each is made from the model store and the options that `Settings` and the stage keys carry.
 PROVIDERS: dict[str, Callable[[ModelStore, Options], TrackingProvider]] = {
+    "holistic": lambda models, options: HolisticProvider(
+        models, options["engine"], options["speed"], options["face_mesh"], options["parity"]
+    ),
     "mediapipe": lambda models, options: MediaPipeProvider(models, options["face_detector"]),
 }
 

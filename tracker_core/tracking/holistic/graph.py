@@ -1,0 +1,395 @@
+"""The graph: body, hands and face of one person, found in one frame after another.
+
+It is MediaPipe Holistic's order of work (Grishchenko and Bazarevsky, "MediaPipe Holistic", 2020):
+the body first; from its arms and its face where the hands and the face are; and each looked for
+where the frame before had it. `OURS` says where we do otherwise than HolisticLandmarker; `PARITY`
+does as it does.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from tracker_core.tracking.holistic.detection import FACE_FULL, FACE_SHORT, POSE, Detector, detect
+from tracker_core.tracking.holistic.filter import OneEuro
+from tracker_core.tracking.holistic.networks import (
+    Array,
+    Face,
+    Hand,
+    Pose,
+    see_blendshapes,
+    see_face,
+    see_hand,
+    see_hand_region,
+    see_pose,
+)
+from tracker_core.tracking.holistic.region import (
+    Region,
+    angle_of,
+    around,
+    bounding,
+    circle,
+    normalized_angle,
+    turned,
+)
+from tracker_core.tracking.inference import Network
+from tracker_core.tracking.provider import View
+
+GRAPH_VERSION = 1
+"""Counts up with every change of the graph that changes a landmark."""
+
+# Landmarks of the pose: wrist, little finger, index finger of each side.
+_ARMS = {"left_hand": (15, 17, 19), "right_hand": (16, 18, 20)}
+_POSE_FACE = slice(0, 11)
+_POSE_LEFT_EYE, _POSE_RIGHT_EYE = 2, 5
+_TRUNK_AND_ARMS = slice(11, 25)
+# Landmarks of the hand that hold still when the fingers move, and of them the roots of the index,
+# middle and ring finger.
+_PALM = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]
+_INDEX_ROOT, _MIDDLE_ROOT, _RING_ROOT = 4, 6, 8
+_FACE_RIGHT_EYE, _FACE_LEFT_EYE = 33, 263
+
+_ARM_VISIBLE = 0.1  # visibility of the pose's wrist below which no hand is looked for
+_UP = math.pi / 2
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How the graph follows what it has found.
+
+    Attributes:
+        as_original: do as HolisticLandmarker does: look for hands and face anew in every frame and
+            compare, filter the body (which then lags), take a face's rectangle as it is.
+        take: score from which something is taken up.
+        keep: score from which a hand or a face is kept in the next frame.
+        still: by how much of its side a region has to move or grow, or by how much of a radian it
+            has to turn, before the next frame looks anywhere else than this one did. Between equal
+            frames nothing then moves.
+        hand_side: metres; the least side of the square in which an arm's hand is looked for. A
+            hand that points at the camera looks short, not small.
+    """
+
+    as_original: bool = False
+    take: float = 0.5
+    keep: float = 0.3
+    still: float = 0.04
+    hand_side: float = 0.0
+
+
+OURS = Rules()
+PARITY = Rules(as_original=True, keep=0.5, still=0.0)
+
+
+class Networks(Protocol):
+    """The networks by name; each is loaded when it is first asked for."""
+
+    def __getitem__(self, name: str) -> Network: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What was seen in one frame; None where something was not.
+
+    Attributes:
+        pose: the body.
+        hands: by part, ``left_hand`` and ``right_hand``; their world landmarks begin at the pose's
+            wrist.
+        face: 478 points, or 468 without irises.
+        blendshapes: float32 [52]; None without irises.
+        filled: pose and face are between those of the frames on both sides.
+    """
+
+    pose: Pose | None
+    hands: dict[str, Hand]
+    face: Face | None
+    blendshapes: Array | None
+    filled: bool = False
+
+
+class Graph:
+    """The graph over the frames of one video. A new one for each video: it remembers frames."""
+
+    def __init__(self, networks: Networks, rules: Rules = OURS, *, irises: bool = True) -> None:
+        self._networks = networks
+        self._irises = irises
+        self._body = BodyTracker(networks, rules)
+        self._hands = {side: HandTracker(networks, rules, *arm) for side, arm in _ARMS.items()}
+        self._face = FaceTracker(networks, rules, "face" if irises else "face_plain")
+
+    def see(self, view: View) -> Seen:
+        """What is in the next frame."""
+        pose = self._body.see(view)
+        return self._rest(view, pose, self._face.see(view, pose))
+
+    def _rest(self, view: View, pose: Pose | None, face: Face | None) -> Seen:
+        """The hands of a frame whose body and face are known, and the face's expression."""
+        hands = {}
+        for side, tracker in self._hands.items():
+            hand = tracker.see(view, pose)
+            if hand is not None and pose is not None:
+                wrist = pose.world[_ARMS[side][0]]
+                hands[side] = replace(hand, world=hand.world - hand.world[0] + wrist)
+        shapes = None
+        if face is not None and self._irises:
+            shapes = see_blendshapes(self._networks["blendshapes"], face)
+        return Seen(pose, hands, face, shapes)
+
+
+class BodyTracker:
+    """Follows the body: the detector looks for it where it is lost, and only then."""
+
+    def __init__(self, networks: Networks, rules: Rules) -> None:
+        self._networks = networks
+        self._rules = rules
+        self._forget()
+
+    def _forget(self) -> None:
+        self._region: Region | None = None
+        # Where to look is steadied in any case, what was seen only as in the original.
+        self._steady = OneEuro(min_cutoff=0.01, beta=10.0)
+        self._points = OneEuro(min_cutoff=0.05, beta=80.0)
+        self._world = OneEuro(min_cutoff=0.1, beta=40.0)
+        self._visibility: Array | None = None
+
+    def see(self, view: View) -> Pose | None:
+        """The body in the next frame."""
+        pose = self._look(view, self._region) if self._region else None
+        if pose is None and (self._region is None or not self._rules.as_original):
+            pose = self._look(view, self._detect(view))
+        if pose is None:
+            self._forget()
+            return None
+        size = pose.circle.width
+        centre, rim = self._steady(np.stack([pose.centre, pose.rim]), view.timestamp_s, size)
+        self._region = circle(centre, rim, _UP).scaled(1.25)
+        return self._filtered(pose, view.timestamp_s, size) if self._rules.as_original else pose
+
+    def _look(self, view: View, region: Region | None) -> Pose | None:
+        if region is None:
+            return None
+        pose = see_pose(self._networks["pose"], view, region)
+        return pose if pose.score > self._rules.take else None
+
+    def _detect(self, view: View) -> Region | None:
+        height, width = view.image.shape[:2]
+        side = max(height, width)
+        whole = Region(view.x + width / 2, view.y + height / 2, side, side)
+        found = detect(self._networks["pose_detector"], POSE, view, whole)
+        if not found:
+            return None
+        centre, rim = found[0].keypoints[:2]
+        return circle(centre, rim, _UP).scaled(1.25)
+
+    def _filtered(self, pose: Pose, time_s: float, size: float) -> Pose:
+        visible = pose.visibility
+        if self._visibility is not None:
+            visible = np.float32(0.1) * visible + np.float32(0.9) * self._visibility
+        self._visibility = visible
+        return replace(
+            pose,
+            points=self._points(pose.points, time_s, size),
+            world=self._world(pose.world, time_s),
+            visibility=visible,
+        )
+
+
+class HandTracker:
+    """Follows one hand: from the frame before, or from the arm where it is lost."""
+
+    def __init__(
+        self, networks: Networks, rules: Rules, wrist: int, little: int, index: int
+    ) -> None:
+        self._networks = networks
+        self._rules = rules
+        self._wrist, self._little, self._index = wrist, little, index
+        self._last: Hand | None = None
+        self._region: Region | None = None
+
+    def see(self, view: View, pose: Pose | None) -> Hand | None:
+        """The hand in the next frame, whose body is known."""
+        hand = None
+        if pose is not None:
+            hand = (self._compared if self._rules.as_original else self._followed)(view, pose)
+        wanted = self._rules.take if self._last is None else self._rules.keep
+        self._last = hand if hand is not None and hand.score > wanted else None
+        return self._last
+
+    def _followed(self, view: View, pose: Pose) -> Hand | None:
+        """Where it was; where that shows no hand for certain, at the arm's end as well."""
+        hand = None
+        if self._last is not None and self._hangs_on(pose):
+            region = held(self._region, hand_region(self._last.points), self._rules.still)
+            hand = self._look(view, region)
+        if (hand is None or hand.score <= self._rules.take) and self._visible(pose):
+            again = self._look(view, self._from_arm(view, pose))
+            if hand is None or again.score > hand.score:
+                hand = again
+        return hand
+
+    def _compared(self, view: View, pose: Pose) -> Hand | None:
+        """At the arm's end, unless where it was is much the same."""
+        if not self._visible(pose):
+            return None
+        region = self._from_arm(view, pose)
+        if self._last is not None:
+            tracked = hand_region(self._last.points)
+            if _agree(tracked, region, self._last.points, math.radians(40), 0.2, 0.4, -0.1):
+                region = tracked
+        return self._look(view, region)
+
+    def _look(self, view: View, region: Region) -> Hand:
+        self._region = region
+        return see_hand(self._networks["hand"], view, region)
+
+    def _visible(self, pose: Pose) -> bool:
+        return bool(pose.visibility[self._wrist] > _ARM_VISIBLE)
+
+    def _hangs_on(self, pose: Pose) -> bool:
+        """Whether the last hand is still this arm's: its wrist within a hand's length of the arm's.
+
+        An arm that cannot be seen contradicts nothing.
+        """
+        assert self._last is not None
+        away = np.linalg.norm(self._last.points[0, :2] - pose.points[self._wrist, :2])
+        return not self._visible(pose) or bool(away < hand_region(self._last.points).width / 2)
+
+    def _from_arm(self, view: View, pose: Pose) -> Region:
+        region = arm_region(pose, self._wrist, self._little, self._index)
+        side = max(region.width, self._rules.hand_side * metre(pose))
+        region = replace(region, width=side, height=side)
+        return see_hand_region(self._networks["hand_recrop"], view, region)
+
+
+class FaceTracker:
+    """Follows the face: from the frame before, or with a detector about the pose's face."""
+
+    def __init__(self, networks: Networks, rules: Rules, mesh: str) -> None:
+        self._networks = networks
+        self._rules = rules
+        self._mesh = mesh
+        self._last: Face | None = None
+        self._region: Region | None = None
+
+    def see(self, view: View, pose: Pose | None) -> Face | None:
+        """The face in the next frame, whose body is known."""
+        face = None
+        if pose is not None:
+            face = (self._compared if self._rules.as_original else self._followed)(view, pose)
+        wanted = self._rules.take if self._last is None else self._rules.keep
+        self._last = face if face is not None and face.score > wanted else None
+        return self._last
+
+    def _followed(self, view: View, pose: Pose) -> Face | None:
+        """Where it was; where that shows no face for certain, where a detector finds one."""
+        face = None
+        if self._last is not None:
+            now = face_region(self._last.points).scaled(1, square=True)
+            face = self._look(view, held(self._region, now, self._rules.still))
+        if face is None or face.score <= self._rules.take:
+            found = self._detect(view, pose, "face_detector", FACE_SHORT) or self._detect(
+                view, pose, "face_detector_full", FACE_FULL
+            )
+            again = self._look(view, found) if found else None
+            if face is None or (again is not None and again.score > face.score):
+                face = again
+        return face
+
+    def _compared(self, view: View, pose: Pose) -> Face | None:
+        """Where the detector finds it, unless where it was is much the same."""
+        region = self._detect(view, pose, "face_detector", FACE_SHORT)
+        if region is None:
+            return None
+        if self._last is not None:
+            tracked = face_region(self._last.points)
+            if _agree(tracked, region, self._last.points, math.radians(15), 0.1, 0.3, -0.2):
+                region = tracked
+        return self._look(view, region)
+
+    def _look(self, view: View, region: Region) -> Face:
+        self._region = region
+        return see_face(self._networks[self._mesh], view, region)
+
+    def _detect(self, view: View, pose: Pose, name: str, detector: Detector) -> Region | None:
+        points = pose.points[_POSE_FACE]
+        level = angle_of(points[_POSE_RIGHT_EYE], points[_POSE_LEFT_EYE], 0)
+        head = turned(around(points), level).scaled(3.0, square=True)
+        found = detect(self._networks[name], detector, view, head, overlap=0.3)
+        if not found:
+            return None
+        eyes = found[0].keypoints
+        return turned(around(eyes), angle_of(eyes[0], eyes[1], 0)).scaled(2.0, square=True)
+
+
+# ---------------------------------------------------------------------------- where to look
+
+
+def arm_region(pose: Pose, wrist: int, little: int, index: int) -> Region:
+    """A square that holds the hand at the end of an arm, its fingers up."""
+    points = pose.points
+    root = (2 * points[index] + points[little]) / 3  # of the middle finger, about
+    side = 2 * math.hypot(*(root[:2] - points[wrist, :2]))
+    angle = angle_of(points[wrist], root, _UP)
+    return Region(float(root[0]), float(root[1]), side, side, angle).scaled(2.7, shift_y=-0.1)
+
+
+def metre(pose: Pose) -> float:
+    """Pixels in a metre at the body: how its points spread in the frame and in the world."""
+    frame = pose.points[_TRUNK_AND_ARMS, :2].var(axis=0).sum()
+    world = pose.world[_TRUNK_AND_ARMS, :2].var(axis=0).sum()
+    return math.sqrt(float(frame) / max(float(world), 1e-9))
+
+
+def hand_region(points: Array) -> Region:
+    """Where the hand will be in the next frame: a square of twice its palm's extent, fingers up."""
+    palm = points[_PALM]
+    knuckles = (palm[_INDEX_ROOT] + palm[_RING_ROOT]) / 4 + palm[_MIDDLE_ROOT] / 2
+    angle = angle_of(palm[0], knuckles, _UP)
+    return bounding(palm, angle).scaled(2.0, shift_y=-0.1, square=True)
+
+
+def face_region(points: Array) -> Region:
+    """Where the face will be in the next frame: half as much again as its extent, eyes level."""
+    level = angle_of(points[_FACE_RIGHT_EYE], points[_FACE_LEFT_EYE], 0)
+    return turned(around(points), level).scaled(1.5)
+
+
+def held(before: Region | None, now: Region, still: float) -> Region:
+    """The region before, where the one now differs from it by less than `still`."""
+    if before is None:
+        return now
+    moved = max(abs(now.x - before.x), abs(now.y - before.y))
+    grown = max(abs(now.width - before.width), abs(now.height - before.height))
+    turn = abs(normalized_angle(now.angle - before.angle))
+    return before if max(moved, grown) < still * before.width and turn < still else now
+
+
+def _agree(
+    tracked: Region,
+    found: Region,
+    points: Array,
+    turn: float,
+    translation: float,
+    scale: float,
+    margin: float,
+) -> bool:
+    """Whether the region from the last landmarks is near the one found now and that holds them.
+
+    Args:
+        turn: radians by which they may differ.
+        translation, scale: by how much of the sides of the one found.
+        margin: by how much of its sides the one found is grown before it must hold the points.
+    """
+    dx, dy = found.local(np.array([[tracked.x, tracked.y]], np.float32))[0]
+    reach = np.array([found.width, found.height]) * (1 + margin) / 2
+    return bool(
+        abs(normalized_angle(tracked.angle - found.angle)) <= turn
+        and abs(dx) <= found.width * translation
+        and abs(dy) <= found.height * translation
+        and abs(tracked.width - found.width) <= found.width * scale
+        and abs(tracked.height - found.height) <= found.height * scale
+        and (np.abs(found.local(points[:, :2])) < reach).all()
+    )

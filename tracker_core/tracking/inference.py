@@ -1,0 +1,214 @@
+"""The one seam between the graph and the engines that run its networks.
+
+A model file goes in; a `Network` comes out: an array in, arrays out. Three engines stand behind it.
+None needs EGL, none phones home, and each runs a network on one thread: a machine's cores are used
+by working on several videos at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tracker_core.errors import SettingsError
+
+Array = npt.NDArray[np.float32]
+
+
+class Network(Protocol):
+    """A network with one input, for one thread at a time.
+
+    Attributes:
+        input_shape: of the input, batch first; images are [1, H, W, 3].
+    """
+
+    input_shape: tuple[int, ...]
+
+    def __call__(self, array: Array) -> Sequence[Array]:
+        """The outputs that were asked for, in that order; valid until the next call."""
+        ...
+
+
+class OpenVinoNetwork:
+    """OpenVINO, which reads .tflite. Outputs nobody asked for are not computed."""
+
+    def __init__(self, model: Path, outputs: Sequence[int], precision: str, cache: Path) -> None:
+        compiled = _compiled(model, outputs, precision, cache)
+        self.input_shape = tuple(compiled.input(0).shape)
+        self._request = compiled.create_infer_request()
+        self._count = len(outputs)
+
+    def __call__(self, array: Array) -> Sequence[Array]:
+        found = self._request.infer([array], share_inputs=True, share_outputs=True)
+        return [found[i] for i in range(self._count)]
+
+
+class LiteRtNetwork:
+    """LiteRT, the engine that .tflite was made for, with its XNNPACK kernels."""
+
+    def __init__(self, model: Path, outputs: Sequence[int]) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(model_path=str(model), num_threads=1)
+        (given,) = self._interpreter.get_input_details()
+        self._interpreter.allocate_tensors()
+        self.input_shape = tuple(int(size) for size in given["shape"])
+        self._input = int(given["index"])
+        found = self._interpreter.get_output_details()
+        self._outputs = [int(found[i]["index"]) for i in outputs]
+
+    def __call__(self, array: Array) -> Sequence[Array]:
+        self._interpreter.set_tensor(self._input, array)
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(index) for index in self._outputs]
+
+
+class OnnxNetwork:
+    """ONNX Runtime, above all for graphics processors. Outputs nobody asked for are not computed.
+
+    ``provider`` is one of `_ONNX_PROVIDERS`, by default the first that is installed; what it cannot
+    compute goes to the processor. Raises SettingsError when the one asked for does not start.
+    """
+
+    def __init__(self, model: Path, outputs: Sequence[int], provider: str | None = None) -> None:
+        from tracker_core.tracking.onnx_model import onnx_model
+
+        runtime = _onnxruntime()
+        installed = runtime.get_available_providers()
+        found = [name for name in _ONNX_PROVIDERS if name in installed]
+        if provider is not None and provider not in found:
+            raise SettingsError(
+                f"ONNX Runtime has no {provider} here, only {', '.join(found)}: others come with "
+                "the packages onnxruntime-gpu (CUDA) and onnxruntime-directml"
+            )
+        chosen = provider or found[0]
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = False  # saves a tenth of the memory and costs no time here
+        options.enable_mem_pattern = chosen != "DmlExecutionProvider"  # which does not allow it
+        options.log_severity_level = 3  # errors
+        self._session = runtime.InferenceSession(
+            onnx_model(model.read_bytes(), outputs),
+            options,
+            providers=[(chosen, _ONNX_PROVIDERS[chosen]), ("CPUExecutionProvider", {})]
+            if chosen != "CPUExecutionProvider"
+            else [chosen],
+        )
+        if provider is not None and provider not in self._session.get_providers():
+            raise SettingsError(f"ONNX Runtime could not start {provider}: install its driver")
+        (given,) = self._session.get_inputs()
+        self.input_shape = tuple(int(size) for size in given.shape)
+        self._input = str(given.name)
+
+    def __call__(self, array: Array) -> Sequence[Array]:
+        results: Sequence[Array] = self._session.run(None, {self._input: array})
+        return results
+
+
+ENGINES: dict[str, Callable[[Path, Sequence[int], str, Path], Network]] = {
+    "openvino": OpenVinoNetwork,
+    "litert": lambda model, outputs, _precision, _cache: LiteRtNetwork(model, outputs),
+    "onnx": lambda model, outputs, _precision, _cache: OnnxNetwork(model, outputs),
+}
+"""Made from the model file, the numbers of the outputs that are wanted, the precision (``f32`` or
+``bf16``, where the processor and the engine have it), and a folder for what may be kept."""
+
+_PACKAGES = {"openvino": "openvino", "litert": "ai-edge-litert", "onnx": "onnxruntime"}
+
+
+def engine_version(engine: str) -> str:
+    """Version of the package behind an engine."""
+    return version(_PACKAGES[engine])
+
+
+# ---------------------------------------------------------------------------- OpenVINO
+
+
+@cache
+def _core() -> Any:
+    # Without the package that could send statistics OpenVINO works as well, and loads faster.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino.Core()
+
+
+def _compiled(model: Path, outputs: Sequence[int], precision: str, cache: Path) -> Any:
+    """The network made ready for this processor, from the folder where it was made ready before.
+
+    Compiling takes a third of a second, reading what was compiled a tenth of that. The file is
+    named after all it depends on and put there whole, so that processes may share the folder.
+    """
+    core = _core()
+    import openvino
+
+    options = {
+        "INFERENCE_NUM_THREADS": 1,
+        "NUM_STREAMS": 1,
+        # Left to itself the plugin takes bfloat16 where the processor has it.
+        "INFERENCE_PRECISION_HINT": precision,
+    }
+    processor = [core.get_property("CPU", name) for name in _PROCESSOR]
+    named = repr((engine_version("openvino"), processor, list(outputs), options)).encode()
+    digest = hashlib.sha256(model.read_bytes() + named).hexdigest()
+    kept = cache / f"{model.stem}-{precision}-{digest[:16]}.blob"
+    try:
+        # Mapped, so that processes share its pages.
+        return core.import_model(openvino.tensor_from_file(kept), "CPU", options)
+    except RuntimeError:
+        compiled = core.compile_model(_pruned(core.read_model(model), outputs), "CPU", options)
+    part = kept.with_name(f"{kept.name}.{os.getpid()}.part")
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(compiled.export_model().getvalue())
+        part.replace(kept)
+    except OSError:
+        part.unlink(missing_ok=True)  # a folder nobody may write to costs time, nothing else
+    return compiled
+
+
+_PROCESSOR = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
+
+
+def _pruned(model: Any, outputs: Sequence[int]) -> Any:
+    """The network of these outputs alone, for one input at a time."""
+    import openvino
+
+    if len(outputs) < len(model.outputs):
+        kept = [model.outputs[i].get_node().input_value(0) for i in outputs]
+        model = openvino.Model(kept, model.get_parameters())
+    model.reshape(
+        [size.get_length() if size.is_static else 1 for size in model.input(0).partial_shape]
+    )
+    return model
+
+
+# ------------------------------------------------------------------------- ONNX Runtime
+
+# Best first, with their options. Its others want a model made for them, or ask another machine.
+_ONNX_PROVIDERS: dict[str, dict[str, str]] = {
+    "CUDAExecutionProvider": {"use_tf32": "0"},  # TF32 rounds to ten bits
+    "CoreMLExecutionProvider": {},
+    "DmlExecutionProvider": {},
+    "CPUExecutionProvider": {},
+}
+
+
+@cache
+def _onnxruntime() -> Any:
+    # It reports to its maker unless this is set before it is first imported.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    # For one imported earlier, and for Windows builds, some of which do not read the variable.
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
