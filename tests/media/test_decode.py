@@ -9,16 +9,30 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import psutil
 import pytest
 
-from tests.media.hard_files import HardFiles, ffmpeg, true_pictures
+from tests.media.hard_files import (
+    ENCODED,
+    GRADED,
+    NAMES,
+    RATES,
+    SIZES,
+    STORED_OTHERWISE,
+    HardFiles,
+    ffmpeg,
+    true_pictures,
+)
 from tracker_core.errors import Unreadable
-from tracker_core.media.decode import Frame, prefetch, read_frames, tone_map
-from tracker_core.media.probe import ProbeLimits, probe
+from tracker_core.media import decode
+from tracker_core.media.container import decode_stream
+from tracker_core.media.decode import Frame, keep_open, prefetch, read_frames, tone_map
+from tracker_core.media.probe import ProbeLimits, VideoInfo, probe
 
 ANY_DAMAGE = ProbeLimits(max_damaged_fraction=1.0)
 
@@ -28,6 +42,7 @@ def difference(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
     return float(np.abs(a.astype(np.int16) - b.astype(np.int16)).mean())
 
 
+OBLONG_PIXELS = {"h263.3gp": (240, 144), "camcorder.dv": (768, 576)}
 SHOWN = [
     *("plain.mp4", "plain.mkv", "plain.ts", "vp9.webm", "mpeg4.avi", "no_timestamps.h264"),
     *("ten_bits.mp4", "gray.mkv", "yuv444.mp4", "odd_333x251.mp4", "full_range.avi", "alpha.mov"),
@@ -35,6 +50,17 @@ SHOWN = [
     *("Æ ‘手話’ 100% #1.MP4", "flipped_bytes.mp4", "cut_tail.mp4"),
     *("rotated_90.mp4", "rotated_180.mp4", "rotated_270.mp4", "mirrored.mp4", "upside_down.mp4"),
     *("rotated_90_mirrored.mp4", "rotated_270_mirrored.mp4"),
+    *(name for name in ENCODED if name not in OBLONG_PIXELS),
+    *NAMES,
+    *("mp4_named.avi", "gif_named.mp4", "no_extension", "other.extension"),
+    *("odd_161x97.webm", "odd_161x97.avi", "sar_100_1.mkv"),
+    *(f"size_{size}.mp4" for size in SIZES),
+    *(f"rate_{rate.replace('/', '_')}.mp4" for rate in RATES),
+    *("jitter.mkv", "pauses.mp4", "backwards.mkv", "turns_back.mkv", "unordered.mkv"),
+    *("one_time.mkv", "far_glitch.mkv", "clock_wraps.ts", "delayed.mp4"),
+    *("no_duration.webm", "no_duration.flv", "fragmented.mp4", "gray.mov"),
+    *("film_with_cover.mp4", "cut_mpeg4.avi", "cut_plain.ts", "cut_vp9.webm", "cut_wmv2.wmv"),
+    *("cut_flv1.flv", "cut_theora.ogv", "hole.mp4"),
 ]
 
 
@@ -82,8 +108,39 @@ def test_square_pixels(hard: HardFiles) -> None:
     assert difference(cv2.resize(image, (160, 96)).astype(np.uint8), plain) < 10
 
 
+def test_pixels_that_are_narrow_or_wide(hard: HardFiles) -> None:
+    plain = next(read_frames(hard["plain.mp4"])).image
+    for name, size in {**OBLONG_PIXELS, "sar_8_9.mkv": (142, 96)}.items():
+        image = next(read_frames(hard[name])).image
+        assert image.shape == (size[1], size[0], 3)
+        assert difference(cv2.resize(image, (160, 96)).astype(np.uint8), plain) < 12, name
+
+
+def test_oblong_pixels_are_made_square_before_the_picture_is_turned(hard: HardFiles) -> None:
+    turned = next(read_frames(hard["rotated_90_sar.mp4"])).image
+    square = next(read_frames(hard["rotated_90.mp4"])).image
+    assert turned.shape == (128, 64, 3)
+    assert difference(cv2.resize(turned, (64, 96)).astype(np.uint8), square) < 10
+
+
+@pytest.mark.parametrize("name", [*STORED_OTHERWISE, *GRADED])
+def test_one_picture_stored_otherwise_looks_the_same(hard: HardFiles, name: str) -> None:
+    """Limited or full range, BT.601 or BT.709, PQ or HLG: the corners and the grey between."""
+    info = probe(hard[name])
+    image = next(read_frames(hard[name], info)).image
+    spots = [image[8, 8], image[8, -8], image[-8, -8], image[-8, 8]]
+    # Graded colours pass through BT.2020, whose nearest ones are not quite pure.
+    allowed = 4 if info.hdr is None else 32
+    for spot, color in zip(spots, ("red", "lime", "white", "blue"), strict=True):
+        assert np.abs(spot.astype(int) - COLORS[color]).max() <= allowed
+    assert np.abs(image[32, 48].astype(int) - 128).max() <= 2
+
+
 def test_only_wanted_frames_and_equal_ones(hard: HardFiles) -> None:
-    for name in ("plain.mp4", "interlaced.mp4", "two_clocks.ts", "flipped_bytes.mp4"):
+    for name in (
+        *("plain.mp4", "interlaced.mp4", "two_clocks.ts", "flipped_bytes.mp4", "backwards.mkv"),
+        *("resized.h264", "hole.mp4", "bottom_first.ts"),
+    ):
         info = probe(hard[name])
         every = list(read_frames(hard[name], info))
         again = list(read_frames(hard[name], info))
@@ -139,6 +196,22 @@ def test_another_shape_is_fitted_inside_borders(tmp_path: Path) -> None:
     assert (last[:, 60:100] > 240).all()
     assert (last[:, :58] == 0).all()
     assert (last[:, 102:] == 0).all()
+
+
+@pytest.mark.parametrize("name", ["interlaced.mp4", "bottom_first.ts"])
+def test_a_rebuilt_picture_shows_the_moment_of_its_first_field(
+    hard: HardFiles, tmp_path: Path, name: str
+) -> None:
+    """Of the fifty pictures a second that were woven into 25, the first of each two."""
+    smooth = tmp_path / "smooth.mkv"
+    source = "testsrc2=size=160x96:rate=50:duration=1"
+    ffmpeg("-f", "lavfi", "-i", source, "-c:v", "ffv1", "-pix_fmt", "yuv420p", smooth)
+    moments = true_pictures(smooth, 160, 96)
+    frames = list(read_frames(hard[name]))
+    assert len(frames) == 25
+    for frame in frames[1:-1]:
+        first, second = moments[2 * frame.index : 2 * frame.index + 2]
+        assert difference(frame.image, first) < difference(frame.image, second)
 
 
 def test_woven_fields_are_taken_apart(hard: HardFiles) -> None:
@@ -243,6 +316,142 @@ def test_a_file_that_changed_since_it_was_probed(hard: HardFiles, tmp_path: Path
     shutil.copy(hard["edit_list.mp4"], video)
     with pytest.raises(Unreadable, match="changed since"):
         list(read_frames(video, info))
+
+
+# ---------------------------------------------------------------------------- kept open
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """One number: how many frames have been decoded. Nothing is kept open afterwards."""
+    count = [0]
+
+    def counted(*given: Any) -> Iterator[Any]:
+        for frame in decode_stream(*given):
+            count[0] += 1
+            yield frame
+
+    monkeypatch.setattr(decode, "decode_stream", counted)
+    yield count
+    keep_open(None)
+
+
+def is_open(video: Path) -> bool:
+    return str(video) in {file.path for file in psutil.Process().open_files()}
+
+
+def read(video: Path, info: VideoInfo, start: int, end: int) -> list[Frame]:
+    return list(read_frames(video, info, indices=range(start, end)))
+
+
+@pytest.mark.parametrize(
+    "name", ["long.mp4", "open_gop.ts", "one_keyframe.mkv", "no_timestamps.h264", "fields.mpg"]
+)
+def test_kept_open_segments_are_the_same_and_no_frame_is_decoded_twice(
+    long_videos: dict[str, Path], name: str, decoded: list[int]
+) -> None:
+    video = long_videos[name]
+    info = probe(video)
+    whole = [frame.image for frame in read_frames(video, info)]
+    # Some follow each other at once, some after a pause shorter or longer than to a keyframe.
+    spans = [(3, 60), (60, 61), (61, 200), (230, 300), (600, 640), (640, 700), (960, 990)]
+    decoded[0] = 0
+    keep_open(video)
+    for span in spans:
+        frames = read(video, info, *span)
+        assert [frame.index for frame in frames] == list(range(*span))
+        assert all((frame.image == whole[frame.index]).all() for frame in frames)
+        assert [frame.timestamp_s for frame in frames] == info.timestamps[slice(*span)].tolist()
+    ahead = 2 if info.interlaced else 0  # what the deinterlacer looks at
+    if name in ("one_keyframe.mkv", "no_timestamps.h264"):
+        assert decoded[0] == spans[-1][1]
+    else:  # what lies before a keyframe in the long pause is not decoded
+        assert decoded[0] < spans[-1][1] + ahead - 100
+    assert is_open(video)
+    keep_open(None)
+    assert not is_open(video)
+
+
+def test_readings_go_on_each_for_itself_and_overlaps_take_turns(
+    long_videos: dict[str, Path], decoded: list[int]
+) -> None:
+    video = long_videos["one_keyframe.mkv"]
+    info = probe(video)
+    keep_open(video)
+    decoded[0] = 0
+    for start in range(0, 1000, 100):  # two stages, of which the first looks at some frames only
+        list(read_frames(video, info, indices=[start, start + 50, start + 99]))
+        read(video, info, start, start + 100)
+    assert decoded[0] == 2 * 1000
+    keep_open(None)
+    keep_open(video)
+    decoded[0] = 0
+    for start in range(0, 900, 100):  # each begins before its forerunner ends
+        read(video, info, start, start + 120)
+    assert decoded[0] <= 2 * 920
+    decoded[0] = 0
+    read(video, info, 0, 100)
+    assert decoded[0] == 100, "what has been passed is read anew"
+
+
+def test_no_more_than_a_few_stay_open(long_videos: dict[str, Path]) -> None:
+    video = long_videos["long.mp4"]
+    info = probe(video)
+    keep_open(video)
+    for _ in range(3):
+        for end in range(20, 2, -1):  # whatever is open has passed the first frame
+            read(video, info, 0, end)
+    files = [file.path for file in psutil.Process().open_files()]
+    assert 1 < files.count(str(video)) <= decode._MOST_OPEN
+    keep_open(long_videos["one_keyframe.mkv"])
+    assert not is_open(video)
+    read(video, info, 0, 5)
+    assert not is_open(video), "another source is not kept"
+    keep_open(None)
+
+
+def test_what_is_broken_off_or_at_its_end_is_not_kept(hard: HardFiles) -> None:
+    video = hard["plain.mp4"]
+    info = probe(video)
+    keep_open(video)
+    broken_off = read_frames(video, info)
+    next(broken_off)
+    assert is_open(video)
+    broken_off.close()  # type: ignore[attr-defined]
+    assert not is_open(video)
+    read(video, info, 0, info.frame_count)
+    assert not is_open(video)
+    keep_open(None)
+
+
+def test_a_file_that_changes_between_segments_is_opened_anew(
+    hard: HardFiles, tmp_path: Path
+) -> None:
+    video = tmp_path / "video.mp4"
+    shutil.copy(hard["plain.mp4"], video)
+    info = probe(video)
+    keep_open(video)
+    read(video, info, 0, 2)
+    video.unlink()
+    video.write_bytes(hard["rotated_180.mp4"].read_bytes())
+    turned = probe(video)
+    (frame,) = read(video, turned, 2, 3)
+    (true,) = read(hard["rotated_180.mp4"], turned, 2, 3)
+    assert (frame.image == true.image).all()
+    keep_open(None)
+
+
+def test_damaged_video_is_passed_through_once(hard: HardFiles, decoded: list[int]) -> None:
+    video = hard["flipped_bytes.mp4"]
+    info = probe(video, ANY_DAMAGE)
+    assert info.damage
+    whole = [frame.image for frame in read_frames(video, info)]
+    decoded[0] = 0
+    keep_open(video)
+    for start in range(0, info.frame_count - 5, 5):
+        for frame in read(video, info, start, start + 5):
+            assert (frame.image == whole[frame.index]).all()
+    assert decoded[0] <= info.frame_count
 
 
 # ---------------------------------------------------------------------------- prefetch

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import unicodedata
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from tests.media.hard_files import RECIPES, HardFiles
-from tests.system.conftest import Tracker
+from tests.media.hard_files import LONG, LONG_MULTIBYTE, NAMES, RECIPES, HardFiles
+from tests.system.conftest import Tracker, cut
 
 pytestmark = pytest.mark.timeout(900)  # a hundred files
 
@@ -55,8 +57,8 @@ def test_every_collected_file_ends_as_it_should(tracker: Tracker, shared_data: P
         issues = dict(
             catalog.execute("select filename, issues from videos join jobs on videos.id = video_id")
         )
-    for cut in ("truncated.mkv", "truncated_half_faststart.mp4"):
-        assert re.search(r"damaged_source_[567]\d%", issues[cut]), "more than half of it is missing"
+    for name in ("truncated.mkv", "truncated_half_faststart.mp4"):
+        assert re.search(r"damaged_source_[567]\d%", issues[name]), "more than half is missing"
     assert "damaged_source_" in issues["bitflips.mp4"]
     assert "several_people_2" in issues["two_signers_side_by_side.mp4"]
     assert "face_missing_100%" in issues["face_masked.mp4"]
@@ -72,14 +74,49 @@ def test_hard_files_made_here_end_as_a_track_or_a_named_failure(
         _ = hard[name]
     tracker("run", str(hard.folder), "--set", "target_fps=6", code=1, timeout=600)
     status = tracker.status()
-    assert sum(status["jobs"].values()) > 40
+    assert sum(status["jobs"].values()) > 150
     codes = {_name(f["path"]): f["code"] for f in status["failures"]}
-    assert set(codes.values()) <= {"no_person", "unreadable", "no_video_stream", "no_frames"}
+    assert set(codes.values()) == {
+        *("no_person", "unreadable", "no_video_stream", "no_frames", "damaged", "too_large")
+    }
+    assert all(len(f["message"]) > 30 for f in status["failures"])
     assert codes["empty.mp4"] == "unreadable"
     assert codes["sound_only.mp4"] == "no_video_stream"
     assert codes["no_samples.mp4"] == "no_frames"
     assert codes["rotated_90.mp4"] == "no_person"
-    assert tracker.status()["last_run"]["stages_executed"] > 0
+    assert codes["claims_32768.mp4"] == codes["claims_fragment.mp4"] == "too_large"
+    assert codes["claims_100000.mp4"] == "damaged"
+    messages = {_name(f["path"]): f["message"] for f in status["failures"]}
+    assert "max_pixels" in messages["claims_32768.mp4"]
+    assert "max_frames" in messages["claims_60000000.mov"]
+    assert status["last_run"]["stages_executed"] > 0
+
+
+def test_names_go_through_the_whole_job(
+    tracker: Tracker, clips: list[Path], tmp_path: Path
+) -> None:
+    """From the file to the published track and the package, whatever the file is called."""
+    assert len(LONG.encode()) == len(LONG_MULTIBYTE.encode()) == 255
+    folder = tmp_path / "videos"
+    for number, name in enumerate(NAMES):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        cut(clips[0], folder / name, number, number + 6)
+    tracker("run", str(folder), "--set", "target_fps=source", timeout=600)
+    assert tracker.status()["jobs"] == {"done": len(NAMES)}
+
+    expected = sorted(unicodedata.normalize("NFC", Path(name).name) for name in NAMES)
+    tracks = [pl.read_parquet(path, columns=["filename"]) for path in tracker.tracks()]
+    assert sorted(track["filename"][0] for track in tracks) == expected
+    assert all(len(track) == 6 for track in tracks)
+
+    exports = tracker.workspace / "exports"
+    packages = json.loads((exports / "index.json").read_bytes())["packages"]
+    assert sorted(package["filename"] for package in packages) == expected
+    folders = {path.parent for path in exports.glob("*/*/tracking_v2.jsonl.gz")}
+    assert folders == {exports / package["path"] for package in packages}, "a package for each"
+    for package in folders:
+        assert (package / "unreal_import.py").is_file()
+        assert all(len(part.encode()) <= 255 for part in package.parts)
 
 
 def _name(path: str) -> str:

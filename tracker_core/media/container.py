@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import av
 import av.error
+import av.logging
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.frame import VideoFrame
@@ -22,10 +24,12 @@ OnLoss = Callable[[str], None]
 _NOT_ONE_VIDEO = frozenset({"hls", "dash", "concat", "concatf", "imf", "lavfi", "sdp", "tty"})
 _NOT_THE_FILM = Disposition.attached_pic | Disposition.timed_thumbnails
 _DEMUX_ATTEMPTS = 16  # read errors in a row after which the file is taken to break off
-# The decoder refuses larger pictures before it allocates them, whatever the header promised.
-_MOST_PIXELS = 1 << 27
+# FFmpeg refuses larger pictures before it makes room for them, whatever a header promises.
+_MOST_PIXELS = {"max_pixels": str(1 << 27)}
+_REFUSED_SIZE = re.compile(r"Picture size ([1-9]\d*)x([1-9]\d*) (?:is invalid|exceeds)")
 
 _PICTURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n": "PNG", b"BM": "BMP", b"II*\0": "TIFF"}
+_JPEG_STREAMS = (".mjpeg", ".mjpg")  # JPEG pictures one after the other, as cameras store them
 _OTHER_FILES = {
     b"%PDF": "a PDF document",
     b"PK\x03\x04": "a ZIP archive",
@@ -48,13 +52,15 @@ def open_video(source: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     Raises:
         MissingFile, Unreadable, NoVideoStream: see `probe`.
     """
-    _refuse_what_is_no_video(source)
+    known = _refuse_what_is_no_video(source)
     try:
         # An absolute path cannot be mistaken for a protocol ("concat:..."), and a file that
         # names other files or addresses must not make us fetch them.
         container = av.open(
             str(source.absolute()),
+            format=known,
             metadata_errors="replace",
+            options=_MOST_PIXELS,  # for the frames that FFmpeg decodes to learn of the stream
             container_options={"protocol_whitelist": "file"},
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -86,12 +92,15 @@ def _choose_stream(source: Path, container: InputContainer) -> VideoStream:
         )
     stream.codec_context.thread_count = 1
     stream.thread_type = "NONE"
-    stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
+    stream.codec_context.options = _MOST_PIXELS
     return stream
 
 
-def _refuse_what_is_no_video(source: Path) -> None:
-    """Name the usual impostors by their first bytes, before a decoder guesses at them."""
+def _refuse_what_is_no_video(source: Path) -> str | None:
+    """Name the usual impostors by their first bytes, before a decoder guesses at them.
+
+    Returns FFmpeg's name of the format where it would guess wrong.
+    """
     try:
         with source.open("rb") as file:
             head = file.read(512)
@@ -118,12 +127,15 @@ def _refuse_what_is_no_video(source: Path) -> None:
             f"{source.name} starts with {shown}: an XML document (a server's error message?), "
             "not a video; download it again"
         )
+    if head.startswith(b"\xff\xd8\xff") and source.suffix.lower() in _JPEG_STREAMS:
+        return "mjpeg"
     for magic, name in _PICTURES.items():
         if head.startswith(magic):
             raise Unreadable(f"{source.name} is a {name} picture, not a video; give a video file")
     for magic, name in _OTHER_FILES.items():
         if head.startswith(magic):
             raise Unreadable(f"{source.name} is {name}; give the video file itself")
+    return None
 
 
 def _why_unreadable(source: Path) -> str:
@@ -195,6 +207,23 @@ def decode_stream(
             return  # emptied before
         except (av.error.FFmpegError, ValueError) as error:
             lost(_message(error))
+
+
+def refused_size(source: Path) -> tuple[int, int] | None:
+    """Width and height of the pictures that FFmpeg refuses to decode for being too large.
+
+    It tells the size in its log alone, which is silent otherwise; None where it says no such thing.
+    """
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture() as said, open_video(source) as (container, stream):
+            next(decode_stream(container, stream), None)
+    finally:
+        av.logging.set_level(level)
+    text = " ".join(message for _, _, message in said)
+    sizes = [(int(w), int(h)) for w, h in _REFUSED_SIZE.findall(text)]
+    return max(sizes, default=None)
 
 
 def _message(error: Exception) -> str:

@@ -33,7 +33,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from tracker_core.errors import Damaged, NoFrames, TooLarge
-from tracker_core.media.container import DecodeCount, decode_stream, open_video
+from tracker_core.media.boxes import unlisted_samples
+from tracker_core.media.container import DecodeCount, decode_stream, open_video, refused_size
 from tracker_core.media.timing import (
     average_rate,
     plausible_rate,
@@ -198,6 +199,13 @@ def probe(source: Path, limits: ProbeLimits = ProbeLimits()) -> VideoInfo:
         Damaged: more than ``limits.max_damaged_fraction`` of the frames is lost or corrupt.
         TooLarge: over one of the other limits.
     """
+    claimed = unlisted_samples(source)
+    # A sample has a byte at least, so a long film and its sound pass.
+    if claimed > limits.max_frames and claimed > source.stat().st_size:
+        raise TooLarge(
+            f"{source.name} claims {claimed} frames in {source.stat().st_size} bytes, more than "
+            f"the {limits.max_frames} allowed; get a better copy, or raise max_frames"
+        )
     with open_video(source) as (container, stream):
         return _Probe(source, container, stream, limits).run()
 
@@ -239,6 +247,12 @@ class _Probe:
             self._take(frame)
             last_duration = frame.duration
         if first is None:
+            if size := refused_size(self.source):
+                self._check_size(*size)
+                raise TooLarge(
+                    f"the frames of {self.source.name} are {size[0]}x{size[1]}, more than FFmpeg "
+                    "decodes; scale it down"
+                )
             reason = f": {self.lost[0][1]}" if self.lost else ""
             raise NoFrames(
                 f"not one frame of the {self.stream.codec_context.name} video in "
@@ -400,7 +414,7 @@ class _Probe:
             message = f"its index lists {claimed} frames, {count.packets} are in it"
             end = duration + float(missing / rate)
         else:
-            end = self._claimed_end(start)
+            end = self._claimed_end(start, float(2 / rate))
             missing = max(0, round((end - duration) * rate) - 1)  # rounding is no loss
             message = f"it should last {end:.2f} s, and {duration:.2f} s are in it"
         if missing:
@@ -416,11 +430,12 @@ class _Probe:
             )
         return tuple(sorted(found, key=lambda damage: (damage.start_s, damage.end_s)))
 
-    def _claimed_end(self, start: float) -> float:
+    def _claimed_end(self, start: float, slack_s: float) -> float:
         """When the video should end on our clock by Matroska's own account; 0 where it has none.
 
         Matroska counts no frames, but says how long the file and each stream in it last, from
-        time 0 of its own clock; both must say so, since tags outlive what they describe.
+        time 0 of its own clock; both must say so, since tags outlive what they describe. A stored
+        time that reaches the end, in its place or not, shows that nothing was cut off.
         """
         tag = self.stream.metadata.get("DURATION", "")
         whole = self.container.duration
@@ -430,7 +445,8 @@ class _Probe:
             hours, minutes, seconds = (float(part) for part in tag.split(":"))
         except ValueError:
             return 0.0
-        return min(3600 * hours + 60 * minutes + seconds, whole / av.time_base) - start
+        end = min(3600 * hours + 60 * minutes + seconds, whole / av.time_base)
+        return 0.0 if max(self.raw) * self.base >= end - slack_s else end - start
 
     def _add_notes(
         self,

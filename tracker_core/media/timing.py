@@ -18,15 +18,16 @@ def presentation_times(raw: Sequence[int | None], step: Fraction) -> list[Fracti
     """Strictly increasing times from stored timestamps that may be absent or out of order.
 
     True timestamps are kept. A missing one is placed evenly between its neighbours, or `step`
-    after the last. Up to four frames that are out of order are placed evenly between the good
-    frames around them; a longer run is a clock that started anew and goes on `step` after the
-    last frame.
+    after the last; so is one that repeats the time before it, as where a clock counts whole
+    seconds. Up to four frames that are out of order are placed evenly between the good frames
+    around them; a longer run is a clock that started anew and goes on `step` after the last
+    frame.
 
     Args:
         raw: one timestamp per frame, None where it has none; any unit.
         step: the usual distance of two frames in the same unit, above 0.
     """
-    given = _filled(raw, step)
+    given = _filled(_without_repeats(raw, step), step)
     times: list[Fraction] = []
     shift = Fraction(0)
     index = 0
@@ -49,7 +50,7 @@ def presentation_times(raw: Sequence[int | None], step: Fraction) -> list[Fracti
             (
                 before
                 for before in range(len(times) - 2, max(-1, len(times) - 2 - _ODD_TIMES), -1)
-                if times[before] < now
+                if times[before] < now and given[before] < given[index]
             ),
             None,
         )
@@ -62,6 +63,19 @@ def presentation_times(raw: Sequence[int | None], step: Fraction) -> list[Fracti
         else:
             shift += last + step - now
     return times
+
+
+def _without_repeats(raw: Sequence[int | None], step: Fraction) -> list[int | None]:
+    """None for each time that repeats the one before it, unless a pause follows."""
+    cleared = list(raw)
+    index = 0
+    for pts, run in itertools.groupby(raw):
+        count = len(list(run))
+        after = raw[index + count] if index + count < len(raw) else None
+        if pts is not None and (after is None or pts < after <= pts + 8 * step * count):
+            cleared[index + 1 : index + count] = [None] * (count - 1)
+        index += count
+    return cleared
 
 
 def _filled(raw: Sequence[int | None], step: Fraction) -> list[Fraction]:
