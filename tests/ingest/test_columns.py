@@ -119,6 +119,132 @@ def roles(*lines: str, explicit: Mapping[str, str] | None = None) -> dict[str, s
             "path": "videoFile", "start_frame": "startFrame", "end_frame": "endFrame"
         }),
         ("path|from|to|word", "a.mp4|en|no|x", {"path": "path", "word": "word"}),
+        # MS-ASL: seconds in start_time and end_time, frames in start and end; file is a title.
+        (
+            "org_text|clean_text|start_time|signer_id|signer|start|end|file|label|height|fps"
+            "|end_time|url|text|box|width",
+            "BOOK [it]|book|0.5|0|-1|15|75|Lesson 3|830|360|30.0|2.5|https://example.org/w?v=a|book"
+            "|[0.1, 0.2]|640",
+            {
+                "path": "url", "word": "text", "start": "start_time", "end": "end_time",
+                "start_frame": "start", "end_frame": "end", "fps": "fps",
+            },
+        ),
+        # The JSON of WLASL as a table, with the columns in its own order.
+        (
+            "gloss|bbox|fps|frame_end|frame_start|instance_id|signer_id|source|split|url"
+            "|variation_id|video_id",
+            "book|[1, 2]|25|-1|1|0|118|site|train|https://example.org/b.mp4|0|69241",
+            {
+                "path": "url", "word": "gloss", "start_frame": "frame_start",
+                "end_frame": "frame_end", "fps": "fps",
+            },
+        ),
+        # Global Signbank
+        (
+            "Signbank ID|Dataset|Lemma ID Gloss (Dutch)|Annotation ID Gloss (Dutch)"
+            "|Annotation ID Gloss (English)|Senses (Dutch)|Handedness|Video",
+            "12|NGT|BOOM|BOOM-A|TREE-A|1. boom|1|BO/BOOM-A-12.mp4",
+            {"path": "Video", "word": "Annotation ID Gloss (Dutch)"},
+        ),
+        (
+            "Signbank ID|Annotation ID Gloss: Dutch|Annotation ID Gloss: English|Keywords|Video",
+            "12|BOOM-A|TREE-A|boom|BO/BOOM-A-12.mp4",
+            {"path": "Video", "word": "Annotation ID Gloss: Dutch"},
+        ),
+        (
+            "Lemma ID Gloss|ID Gloss|Keywords|Video URL",
+            "BOK|BOK1|bok|https://example.org/b.mp4",
+            {"path": "Video URL", "word": "ID Gloss"},
+        ),
+        ("sentence|name en|video", "hi|x|a.mp4", {"path": "video", "word": "sentence"}),
+        ("English word|gloss|video", "tree|BOOM|a.mp4", {"path": "video", "word": "gloss"}),
+        ("label|NL gloss|video", "3|BOOM|a.mp4", {"path": "video", "word": "NL gloss"}),
+        # NZSL Share
+        (
+            "word|maori|secondary|notes|created_at|contributor_email|videos|illustrations",
+            "book|pukapuka||x|2020|a@e.org|https://example.org/b.mp4|https://example.org/b.png",
+            {"path": "videos", "word": "word"},
+        ),
+        # Kaggle, isolated signs
+        (
+            "path|participant_id|sequence_id|sign",
+            "7/1.mp4|7|1|tv",
+            {"path": "path", "word": "sign"},
+        ),
+        # ELAN: several formats of the same time, also in German
+        (
+            "Begin Time - hh:mm:ss.ms|Begin Time - ss.msec|Begin Time - msec"
+            "|End Time - hh:mm:ss.ms|End Time - ss.msec|End Time - msec|Duration - ss.msec"
+            "|Gloss|File Path",
+            "00:00:01.500|1.5|1500|00:00:02.000|2.0|2000|0.5|TAKK|file:///m/a.eaf",
+            {
+                "path": "File Path", "word": "Gloss", "start": "Begin Time - hh:mm:ss.ms",
+                "end": "End Time - hh:mm:ss.ms",
+            },
+        ),
+        (
+            "Begin Time - hh:mm:ss:ff (PAL)|Begin Time - msec|End Time - hh:mm:ss:ff (PAL)"
+            "|End Time - msec|Annotation|File Name",
+            "00:00:01:12|1480|00:00:02:00|2000|TAKK|a.eaf",
+            {
+                "path": "File Name", "word": "Annotation", "start": "Begin Time - msec",
+                "end": "End Time - msec",
+            },
+        ),
+        (
+            "Anfangszeit - msec|Endzeit - msec|Glosse|Datei",
+            "1500|2000|DANKE|a.mp4",
+            {
+                "path": "Datei", "word": "Glosse", "start": "Anfangszeit - msec",
+                "end": "Endzeit - msec",
+            },
+        ),
+        (
+            "Begin Time - ss.msec|Duration - ss.msec|Gloss|File Name",
+            "1.5|0.5|TAKK|a.mp4",
+            {
+                "path": "File Name", "word": "Gloss", "start": "Begin Time - ss.msec",
+                "duration": "Duration - ss.msec",
+            },
+        ),
+        # Norwegian
+        (
+            "Tegn-ID|Norsk|Engelsk|Filmfil|Inn|Ut",
+            "1|tre|tree|tre.mp4|00:00:01,5|00:00:02",
+            {"path": "Filmfil", "word": "Norsk", "start": "Inn", "end": "Ut"},
+        ),
+        (
+            "Ord (bokmål)|Ord (nynorsk)|Opptak|Startbilde|Sluttbilde",
+            "ikke|ikkje|ikke.mp4|10|20",
+            {
+                "path": "Opptak", "word": "Ord (bokmål)", "start_frame": "Startbilde",
+                "end_frame": "Sluttbilde",
+            },
+        ),
+        (
+            "Oppslag|Klipp|Fra tidskode|Til tidskode|Bildefrekvens",
+            "ikke|ikke.mp4|00:00:01:10|00:00:02:00|25",
+            {
+                "path": "Klipp", "word": "Oppslag", "start": "Fra tidskode", "end": "Til tidskode",
+                "fps": "Bildefrekvens",
+            },
+        ),
+        (
+            "Glose|Filnavn|Starttidspunkt|Varighet",
+            "ikke|ikke.mp4|1,5|2",
+            {
+                "path": "Filnavn", "word": "Glose", "start": "Starttidspunkt",
+                "duration": "Varighet",
+            },
+        ),
+        # A duration is the whole file's, and an offset the media's, where nothing starts there.
+        ("word|video|duration|offset", "x|a.mp4|2|3", {"path": "video", "word": "word"}),
+        (
+            "word|video|onset|offset",
+            "x|a.mp4|2|3",
+            {"path": "video", "word": "word", "start": "onset", "end": "offset"},
+        ),
     ],
 )  # fmt: skip
 def test_names_of_real_dictionaries(header: str, row: str, expected: dict[str, str]) -> None:
@@ -133,6 +259,41 @@ def test_units_come_from_the_names() -> None:
     assert not recognised("file|Begin Time - hh:mm:ss.ms", "a.mp4|00:00:01.5").start_in_ms
     assert recognised("gloss|frame_start|frame_end|file", "x|1|2|a.mp4").frames_from_one
     assert not recognised("word|frame_start|frame_end|file", "x|1|2|a.mp4").frames_from_one
+
+
+def test_the_clips_of_how2sign_are_cut_already() -> None:
+    lines = (
+        "VIDEO_NAME|SENTENCE_NAME|START_REALIGNED|END_REALIGNED|SENTENCE",
+        "a-8|a_0-8|0.2|2.2|hello there",
+    )
+    long = recognised(*lines, files=frozenset({"a-8", "a_0-8"}))
+    assert long.roles == {"path": 0, "word": 4, "start": 2, "end": 3}
+    clips = recognised(*lines, files=frozenset({"a_0-8"}))
+    assert clips.roles == {"path": 1, "word": 4}
+    assert "cut already" in clips.notes[0]
+
+
+def test_a_role_can_be_left_empty() -> None:
+    """Trimmed videos of Slovo or WLASL: the frame numbers are those of the long ones."""
+    lines = ("attachment_id|text|begin|end", "c8|Да|32|70")
+    assert '--columns "start_frame=,end_frame="' in recognised(*lines).notes[0]
+    chosen = roles(*lines, explicit={"start_frame": "", "end_frame": ""})
+    assert chosen == {"path": "attachment_id", "word": "text"}
+    lines = ("path|url|word", "a.mp4|https://example.org/b.mp4|x")
+    assert roles(*lines, explicit={"path": ""}) == {"path": "url", "word": "word"}
+    with pytest.raises(ManifestError, match="no column that names video files"):
+        roles(*lines, explicit={"path": "", "url": ""})
+
+
+def test_times_that_nothing_names_are_told() -> None:
+    lines = (
+        "Gloss|00:00:01.500|1.5|00:00:02.000|2.0|TAKK|a.mp4",
+        "Gloss|00:00:02.500|2.5|00:00:03.000|3.0|BOK|a.mp4",
+    )
+    assert "the times in column 2, 4 are" in recognised(*lines).notes[-1]
+    chosen = recognised(*lines, explicit={"start": "2", "end": "4", "word": "6"})
+    assert chosen.roles == {"path": 6, "word": 5, "start": 1, "end": 3}
+    assert not any("column 2" in note for note in chosen.notes)
 
 
 @pytest.mark.parametrize(

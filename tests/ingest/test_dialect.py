@@ -95,6 +95,8 @@ def test_one_damaged_row_does_not_turn_a_utf8_file_into_another_encoding(tmp_pat
     [
         (b"PK\x03\x04rest of a workbook", "Excel or OpenDocument workbook.*save it as CSV"),
         (b"\xd0\xcf\x11\xe0 old", "Excel workbook of the old kind"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE HTML>\n<p>a.mp4", "is a web page; .*may need a login"),
+        (b"<html lang='nb'>a.mp4", "is a web page"),
         (b"\x1f\x8b\x08", "unpack it"),
         (bytes(range(256)) * 10, "is not text"),
     ],

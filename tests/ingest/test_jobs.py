@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import fsspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from tests import services
 from tracker_core.errors import ManifestError
 from tracker_core.ingest import jobs
 from tracker_core.ingest.fetch import Fingerprint, fingerprint
@@ -140,23 +142,51 @@ def test_a_folder_is_no_video(catalog: Catalog, tmp_path: Path) -> None:
 
 
 def test_a_remote_video_waits_to_be_fetched_and_keeps_what_was_found(catalog: Catalog) -> None:
-    row = record("https://example.org/a.mp4")
+    row = record(f"http://127.0.0.1:{services.free_port()}/a.mp4")
     result = ingested(catalog, row)
     assert (result.videos, result.missing) == (1, 0)
     assert video(catalog, row).sha256 is None
     catalog.set_content(video_id(row), "found", "sums", 9)
     ingested(catalog, row)
-    assert video(catalog, row).sha256 == "found"
+    assert video(catalog, row).sha256 == "found", "a server that does not answer changes nothing"
+
+
+def test_other_bytes_behind_an_unchanged_url_are_fetched_again(
+    catalog: Catalog, bucket: str
+) -> None:
+    s3 = fsspec.filesystem("s3")
+    row = record(f"{bucket}/a.mp4")
+
+    def known_after(content: bytes) -> str | None:
+        s3.pipe_file(row.location, content)
+        ingested(catalog, row)
+        known: str | None = video(catalog, row).sha256
+        return known
+
+    assert known_after(b"first") is None
+    catalog.set_content(video_id(row), "of the first", "sums", 5)
+    assert known_after(b"longer") is None, "told by its size"
+    catalog.set_content(video_id(row), "of the longer", "sums", 6)
+    s3.pipe_file(row.location, b"longer")
+    for _ in range(2):
+        ingested(catalog, row)
+        assert video(catalog, row).sha256 == "of the longer"
+    assert known_after(b"larger") is None, "told by its checksum"
+    s3.rm_file(row.location)
+    catalog.set_content(video_id(row), "of the larger", "sums", 6)
+    ingested(catalog, row)
+    assert video(catalog, row).sha256 == "of the larger", "what was made of it is still good"
 
 
 def test_rows_that_are_no_use_are_counted_and_the_first_are_kept(
     catalog: Catalog, tmp_path: Path
 ) -> None:
     rows = [RowProblem(line, "no path") for line in range(2, 12)]
+    rows.append(RowProblem(12, "it repeats line 2", repeats=True))
     result = ingest(
         [*rows, record(clip(tmp_path, "a"))], "s", "m.csv", catalog, max_problems=3
     )  # fmt: skip
-    assert (result.videos, result.skipped) == (1, 10)
+    assert (result.videos, result.skipped, result.repeated) == (1, 10, 1)
     assert [problem.line for problem in result.problems] == [2, 3, 4]
 
 

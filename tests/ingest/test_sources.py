@@ -59,6 +59,17 @@ def test_absolute_paths_and_file_urls(folder: Path) -> None:
     assert path_from_file_url("clips/file.mp4") == "clips/file.mp4"
 
 
+def test_names_that_stand_for_a_video_beside_them(folder: Path) -> None:
+    """ELAN lists its own file, AUTSL the stem that its colour and depth videos share."""
+    for name in ("signer0_sample1_color.mp4", "signer0_sample1_depth.mp4"):
+        (folder / "clips" / name).touch()
+    resolver = Resolver(str(folder / "clips"))
+    assert resolver.resolve("yes.eaf").filename == "yes.mkv"
+    assert resolver.resolve("absent.eaf").filename == "absent.eaf"
+    assert resolver.resolve("signer0_sample1").filename == "signer0_sample1_color.mp4"
+    assert resolver.exists("signer0_sample1")
+
+
 @posix
 @pytest.mark.parametrize("text", ["D:\\clips\\å.mp4", "D:/clips/å.mp4", "\\\\nas\\clips\\å.mp4"])
 def test_a_windows_path_stays_as_it_is(folder: Path, text: str) -> None:

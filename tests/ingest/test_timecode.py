@@ -24,6 +24,8 @@ from tracker_core.ingest.timecode import parse_frame, parse_rate, parse_seconds
         ("00:01:02", 62.0),
         ("01:00:00.250", 3600.25),
         ("00:00:01,500", 1.5),
+        ("5e-05", 0.00005),
+        ("0 days 00:00:01.500000", 1.5),
         ("", None),
         ("-1", None),
         ("NaN", None),

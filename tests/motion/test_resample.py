@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker_core.errors import NoFrames
+from tracker_core.errors import NoFrames, TooLarge
 from tracker_core.landmarks.topology import HOLISTIC
 from tracker_core.landmarks.tracks import State, Tracks
 from tracker_core.motion.resample import even_times, resample
@@ -65,6 +65,17 @@ def test_missing_stays_missing_and_does_not_spread() -> None:
     assert np.isnan(even.world[missing, 3]).all()
     assert np.isfinite(even.world[~missing, 3]).all()
     assert (even.state[:, 4] == State.OBSERVED).all()
+
+
+def test_one_damaged_timestamp_does_not_make_hours_of_nothing() -> None:
+    times = np.append(np.arange(24) / 25, 5 * 3600.0)
+    with pytest.raises(
+        TooLarge, match=r"25 frames would be .* 450,001: after 0\.9 s none .* cut it"
+    ):
+        even_times(times, Fraction(25))
+    assert len(even_times(np.append(times[:-1], 3600.0), Fraction(25))) == 90_001
+    hours = np.arange(60_000) / 5
+    assert len(even_times(hours, Fraction(60))) == 12 * len(hours) - 11, "slow, and no hole in it"
 
 
 def test_a_hole_in_the_video_is_not_filled() -> None:

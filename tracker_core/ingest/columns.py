@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,8 +12,12 @@ from tracker_core.errors import ManifestError
 from tracker_core.ingest.sources import is_url, looks_like_location, looks_like_video
 from tracker_core.ingest.timecode import is_given, parse_frame, parse_rate, parse_seconds
 
-ROLES = ("path", "url", "word", "start", "end", "start_frame", "end_frame", "fps")
-"""What a column can be for. ``url`` stands beside ``path`` where a manifest has both."""
+ROLES = ("path", "url", "word", "start", "end", "start_frame", "end_frame", "duration", "fps")
+"""What a column can be for.
+
+``url`` stands beside ``path`` where a manifest has both, ``duration`` beside ``start`` where it has
+no end.
+"""
 
 
 def _ranks(*tiers: str) -> dict[str, int]:
@@ -28,6 +33,7 @@ _PATH = _ranks(
     "local path, localpath",
     "video path, videopath, path to video, video file, videofile, video filename, video file name, "
     "videofil, video fil, videosti, videofilnavn, videofilnamn, video name, videoname, videonavn, "
+    "mediefil, mediafil, filmfil, opptaksfil, media path, "
     "videodatei, videopfad, fichier vidéo, fichier video, nom de la vidéo, videobestand",
     "path, file path, filepath, full path, fullpath, absolute path, abs path, relative path, "
     "rel path, sti, filsti, fil sti, sökväg, pfad, dateipfad, chemin, pad, bestandspad",
@@ -49,14 +55,25 @@ _VAGUE_PATH = _ranks(
 _FILE_ID = _ranks("attachment id, video id, videoid, youtube id")
 _WORD = _ranks(
     "word, ord, norsk ord",
-    "gloss, glosse, glossa, glose, main gloss, glos",
-    "tegn, sign, tecken, teikn, gebärde, geste, signe, gebaar, wort, mot, woord, oppslagsord, "
-    "uppslagsord, opslagsord, lemma, term, begrep, begrepp, begreb, uttrykk, orth, words, glosses",
+    "gloss, glosse, glossa, glose, main gloss, glos, id gloss, idgloss, annotation id gloss, "
+    "annotation idgloss, sign name",
+    "tegn, sign, tecken, teikn, gebärde, geste, signe, gebaar, wort, mot, woord, oppslag, "
+    "oppslagsord, uppslagsord, opslagsord, lemma, lemma id gloss, term, begrep, begrepp, begreb, "
+    "uttrykk, orth, words, glosses",
     "text, tekst, texte, texts, phrase, sentence, setning, mening, sætning, satz, item, "
     "transcription, transcript, utterance, caption, keywords, translation, oversettelse, "
-    "översättning, oversættelse, übersetzung, traduction",
+    "översättning, oversættelse, übersetzung, traduction, annotation, annotasjon, subtitle, "
+    "undertekst",
     "label, labels, etikett, class, class name, classname, klasse, klass, category name",
     "title, tittel, titel, name, navn, namn, meaning, betydning",
+    "norsk, bokmål, nynorsk, svenska, dansk, deutsch, english, engelsk",
+)
+_NO_WORD = 99
+# "Annotation ID Gloss (Dutch)": a name of a word and the language it is in.
+_LANGUAGES = _names(
+    "norsk,bokmål,nynorsk,norwegian,engelsk,english,svensk,svenska,swedish,dansk,danish,suomi,"
+    "finnish,nederlands,dutch,deutsch,tysk,german,français,fransk,french,flemish,turkish,"
+    "no,nb,nn,en,sv,da,fi,nl,de,fr"
 )
 _RATE = _names(
     "fps,frame rate,framerate,frames per second,video fps,bildefrekvens,bilder per sekund,"
@@ -64,15 +81,17 @@ _RATE = _names(
 )
 _START = _names(
     "start,starts,begin,begins,beginning,beg,from,fra,frå,från,von,onset,startpunkt,debut,début,"
-    "anfang,beginn,starttime,starttid,startzeit,begintime,in"
+    "anfang,beginn,starttime,starttid,starttidspunkt,startzeit,anfangszeit,beginnzeit,begintime,in,"
+    "inn,innpunkt"
 )
 _END = _names(
     "end,ends,stop,to,til,till,bis,slutt,slut,ende,fin,sluttid,slutttid,sluttpunkt,endtime,"
-    "endtid,stoptime,stopptid,stopp,endzeit,out"
+    "endtid,sluttidspunkt,slutttidspunkt,stoptime,stopptid,stopp,endzeit,out,ut,utpunkt,offset"
 )
+_DURATION = _names("duration,dur,varighet,lengde,längd,længde,varighed,dauer,durée,duur")
 _TIME_FILLERS = _names(
-    "time,tid,zeit,temps,at,realigned,segment,clip,video,sign,position,pos,point,hh,mm,tc,"
-    "timecode,timestamp"
+    "time,tid,zeit,temps,at,realigned,segment,clip,video,sign,position,pos,point,hh,mm,ff,pal,ntsc,"
+    "tc,t,timecode,timestamp,tidskode,tidspunkt,klokkeslett,klipp,posisjon"
 )
 _SECONDS = _names("s,ss,sec,secs,second,seconds,sek,sekund,sekunder,sekunden,secondes")
 _MILLISECONDS = _names(
@@ -133,7 +152,8 @@ def recognise(
 
     Args:
         rows: the first rows that are not blank; at least one.
-        explicit: role -> column name, or its number from 1 where no column has that name.
+        explicit: role -> column name, or its number from 1 where no column has that name; empty
+            where no column is to have the role.
         exists: tells whether a cell names a file that is there.
         header: whether the first row holds names (`has_header`).
         manifest: its name, for messages.
@@ -149,13 +169,16 @@ def recognise(
     first = [cell.strip() for cell in rows[0]]
     names = _unique_names(first if header else [""] * len(first))
     chosen = {
-        role: _explicit(role, name, first, header, manifest) for role, name in explicit.items()
+        role: _explicit(role, name, first, header, manifest)
+        for role, name in explicit.items()
+        if name.strip()
     }
     values = [
         [row[index].strip() for row in rows[header:] if index < len(row)]
         for index in range(len(names))
     ]
-    return _Recogniser(manifest, header, names, values, exists).run(chosen)
+    unwanted = frozenset(explicit) - frozenset(chosen)
+    return _Recogniser(manifest, header, names, values, exists, unwanted).run(chosen)
 
 
 def has_header(
@@ -221,30 +244,30 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _unique_names(header: Sequence[str]) -> tuple[str, ...]:
-    names: list[str] = []
+    names: dict[str, None] = {}
+    copies: Counter[str] = Counter()
     for number, cell in enumerate(header, start=1):
         name = unicodedata.normalize("NFC", cell.replace("\ufeff", "")) or f"column {number}"
         unique = name
-        copy = 2
         while unique in names:
-            unique = f"{name} ({copy})"
-            copy += 1
-        names.append(unique)
+            copies[name] += 1
+            unique = f"{name} ({copies[name] + 1})"
+        names[unique] = None
     return tuple(names)
 
 
 def _timing(name: str) -> tuple[str, str] | None:
-    """Return (start or end, unit) for a normalised name; the unit is s, ms or frames."""
+    """Return (start, end or duration; unit) for a normalised name: s, ms or frames."""
     tokens = name.split()
     units = _SECONDS | _MILLISECONDS | _FRAMES
-    for suffix in ("frame", "ms"):  # startframe, endms
+    for suffix in ("frame", "bilde", "sec", "sekund", "ms"):  # startframe, endms
         stem = name.removesuffix(suffix)
         if stem != name and stem in _START | _END:
             tokens = [stem, suffix]
     core = [token for token in tokens if token not in units and token not in _TIME_FILLERS]
-    if len(core) != 1 or core[0] not in _START | _END:
+    if len(core) != 1 or core[0] not in _START | _END | _DURATION:
         return None
-    which = "start" if core[0] in _START else "end"
+    which = "start" if core[0] in _START else "end" if core[0] in _END else "duration"
     if not _FRAMES.isdisjoint(tokens):
         return which, "frames"
     # "ss msec" and "hh mm ss ms" of ELAN are seconds and a clock, "msec" alone is milliseconds.
@@ -262,6 +285,7 @@ class _Recogniser:
         names: tuple[str, ...],
         values: list[list[str]],
         exists: Callable[[str], bool],
+        unwanted: frozenset[str],
     ) -> None:
         self.manifest = manifest
         self.header = header
@@ -269,21 +293,29 @@ class _Recogniser:
         self.keys = [normalised(name) if header else "" for name in names]
         self.values = values
         self.exists = exists
+        self.unwanted = unwanted
+        self.are_clips = False
         self.notes: list[str] = []
 
     def run(self, explicit: Mapping[str, int]) -> Columns:
         roles = dict(explicit)
         taken = set(roles.values())
-        if "url" not in roles and (url := self._best(_URL, taken)) is not None:
+        if self._is_open("url", roles) and (url := self._best(_URL, taken)) is not None:
             roles["url"] = url
-        if "path" not in roles:
-            path = self._path({*taken, *([roles["url"]] if "url" in roles else [])}, "url" in roles)
+        if self._is_open("path", roles):
+            has_url = "url" in roles
+            taken = set(roles.values())
+            path = self._how2sign_clips(taken)
+            if path is None:
+                path = self._path(taken, has_url)
             if path is not None:
                 roles["path"] = path
         if "path" not in roles and "url" in roles:
             roles["path"] = roles.pop("url")
+        if "path" not in roles:
+            raise ManifestError(self._no_video())
         taken = set(roles.values())
-        if "word" not in roles and (word := self._word(taken)) is not None:
+        if self._is_open("word", roles) and (word := self._word(taken)) is not None:
             roles["word"] = word
         self._rate(roles)
         units = self._times(roles)
@@ -301,10 +333,15 @@ class _Recogniser:
             notes=tuple(self.notes),
         )
 
+    def _is_open(self, role: str, roles: Mapping[str, int]) -> bool:
+        return role not in roles and role not in self.unwanted
+
     # -- which video -------------------------------------------------------------------------
 
     def _path(self, taken: set[int], has_url: bool) -> int | None:
         named = self._named(_PATH, taken)
+        if has_url:  # "file" of MS-ASL is a title; where it is not a file, the URL is fetched
+            named = [i for i in named if _PATH[self.keys[i]] == 0 or self._may_name_files(i)]
         patterns = [i for i in named if _share(_is_picture_pattern, self.values[i]) > 0.5]
         named = [i for i in named if i not in patterns]
         if named:
@@ -318,7 +355,7 @@ class _Recogniser:
             return self.keys.index("name")
         ids = self._named(_FILE_ID, taken)
         if has_url:
-            there = [i for i in ids if any(map(self.exists, filter(None, self.values[i][:20])))]
+            there = [i for i in ids if self._is_there(i)]
             return there[0] if there else None
         free = [index for index in range(len(self.names)) if index not in taken]
         vague = [i for i in self._named(_VAGUE_PATH, taken) if self._names_files(i)]
@@ -337,6 +374,26 @@ class _Recogniser:
         )
         return path
 
+    def _how2sign_clips(self, taken: set[int]) -> int | None:
+        """Return the column of the sentences' clips where these are here and the videos are not."""
+        if not {"video name", "sentence name"} <= set(self.keys):
+            return None
+        video, clip = self.keys.index("video name"), self.keys.index("sentence name")
+        if clip in taken or self._is_there(video) or not self._is_there(clip):
+            return None
+        self.are_clips = True
+        self.notes.append(
+            f"The files are the clips of {self.names[clip]!r}, which are cut already, so start and "
+            "end, which are of the long videos, are not used."
+        )
+        return clip
+
+    def _is_there(self, index: int) -> bool:
+        return any(self.exists(value) for value in self.values[index][:20] if value)
+
+    def _may_name_files(self, index: int) -> bool:
+        return not any(self.values[index]) or self._names_files(index)
+
     def _named(self, known: Mapping[str, int], taken: set[int]) -> list[int]:
         """Return the columns of these names: those with values, or else those without."""
         named = [i for i, key in enumerate(self.keys) if key in known and i not in taken]
@@ -351,7 +408,7 @@ class _Recogniser:
         return (
             _share(looks_like_video, values) > 0.5
             or (not self.header and _share(_is_path, values) > 0.5)
-            or any(self.exists(value) for value in values[:20] if value)
+            or self._is_there(index)
         )
 
     def _only(self, candidates: Sequence[int]) -> int:
@@ -396,8 +453,10 @@ class _Recogniser:
             self.notes.append(f"The word is taken from {self.names[word]!r}.")
             return word
         word_column = self._best(_WORD, taken)
-        if word_column is None:
-            word_column = self._best_ending(taken)
+        rank = _NO_WORD if word_column is None else _WORD[self.keys[word_column]]
+        # A plain "Gloss" is surer than an "English word"; a "Label" is not.
+        if rank > 2 and (longer := self._best_of_longer(taken, rank)) is not None:
+            word_column = longer
         if word_column is None:
             self.notes.append(
                 "No column holds the word, so it is the file's name without its extension "
@@ -405,19 +464,24 @@ class _Recogniser:
             )
         return word_column
 
-    def _best_ending(self, taken: set[int]) -> int | None:
-        """Return the first column such as ``NL gloss``: its last word is a known one."""
+    def _best_of_longer(self, taken: set[int], rank: int) -> int | None:
+        """Return a column such as ``NL gloss`` or ``Lemma (Dutch)``, of better rank than `rank`."""
+        best = None
         for index, key in enumerate(self.keys):
-            last = key.rsplit(" ", 1)[-1]
-            if index not in taken and any(self.values[index]) and _WORD.get(last, 9) <= 1:
-                self.notes.append(f"The word is taken from {self.names[index]!r}.")
-                return index
-        return None
+            stem, _, last = key.rpartition(" ")
+            found = _WORD.get(stem if last in _LANGUAGES else last, _NO_WORD)
+            if last not in _LANGUAGES and found > 1:
+                continue  # "NL gloss" names a word, "file title" does not
+            if found < rank and index not in taken and any(self.values[index]):
+                best, rank = index, found
+        if best is not None:
+            self.notes.append(f"The word is taken from {self.names[best]!r}.")
+        return best
 
     # -- which part of it --------------------------------------------------------------------
 
     def _rate(self, roles: dict[str, int]) -> None:
-        if "fps" in roles:
+        if not self._is_open("fps", roles):
             return
         for index, key in enumerate(self.keys):
             if key in _RATE and index not in roles.values():
@@ -426,26 +490,26 @@ class _Recogniser:
                 return
 
     def _times(self, roles: dict[str, int]) -> dict[str, str]:
-        """Add start and end to the roles; return the unit of each."""
-        slovo = {"attachment id", "begin", "end"} <= set(self.keys)
+        """Add start, end and duration to the roles; return the unit of each."""
+        keys = set(self.keys)
+        slovo = {"attachment id", "begin", "end"} <= keys
+        in_frames = slovo or {"start", "end", "start time", "end time"} <= keys  # the latter MS-ASL
         units: dict[str, str] = {}
-        for role in ("start", "end"):
+        for role in ("start", "end", "duration"):
             if role in roles:
                 timing = _timing(self.keys[roles[role]])
                 units[role] = timing[1] if timing else "s"
-                if units[role] == "frames":
+                if units[role] == "frames" and role != "duration":
                     roles[f"{role}_frame"] = roles.pop(role)
-        # A realigned time replaces the first one (How2Sign).
-        order = sorted(range(len(self.keys)), key=lambda i: "realigned" not in self.keys[i])
-        for index in order:
+        for index in [] if self.are_clips else self._by_preference():
             timing = _timing(self.keys[index])
-            if timing is None or index in roles.values():
+            if timing is None or index in roles.values() or self._is_other_offset(index):
                 continue
             which, unit = timing
-            if slovo and self.keys[index] in ("begin", "end"):
+            if in_frames and self.keys[index] in ("begin", "start", "end"):
                 unit = "frames"
             role = f"{which}_frame" if unit == "frames" else which
-            if role in roles:
+            if not self._is_open(role, roles) or (which == "duration" and not _lacks_end(roles)):
                 continue
             if self._mostly(parse_frame if unit == "frames" else _parse_any_time, index):
                 roles[role] = index
@@ -453,12 +517,53 @@ class _Recogniser:
             else:
                 self.notes.append(f"{self.names[index]!r} holds no times and is not used as one.")
         if slovo and "start_frame" in roles:
-            self.notes.append("'begin' and 'end' are frame numbers, as in Slovo.")
-        return units
+            self.notes.append(
+                "'begin' and 'end' are frame numbers, as in Slovo; for its trimmed videos, which "
+                'are cut already, say --columns "start_frame=,end_frame=".'
+            )
+        if not self.header and not units:
+            self._note_clocks()
+        return units | ({"end": units["duration"]} if "duration" in roles else {})
+
+    def _by_preference(self) -> list[int]:
+        """Return the columns in the order in which one time is preferred to another of its kind."""
+
+        def rank(index: int) -> tuple[bool, bool, bool]:
+            tokens = self.keys[index].split()
+            # A duration is of use only where there is no end. A realigned time replaces the first
+            # one (How2Sign). A timecode that counts frames needs their rate.
+            return not _DURATION.isdisjoint(tokens), "realigned" not in tokens, "ff" in tokens
+
+        return sorted(range(len(self.keys)), key=rank)
+
+    def _is_other_offset(self, index: int) -> bool:
+        """Tell whether it is an offset of something: it ends a segment only beside an onset."""
+        key = self.keys[index]
+        return "offset" in key.split() and key.replace("offset", "onset") not in self.keys
+
+    def _note_clocks(self) -> None:
+        clocks = [
+            str(index + 1)
+            for index in range(len(self.names))
+            if _share(_is_clock, self.values[index]) > 0.5
+        ]
+        if clocks:
+            self.notes.append(
+                f"Without a header nothing says what the times in column {', '.join(clocks)} are, "
+                'so whole files are taken (or say which: --columns "start=...,end=...").'
+            )
 
     def _mostly(self, parse: Callable[[str], float | None], index: int) -> bool:
         given = [value for value in self.values[index] if is_given(value)]
         return not given or sum(_parses(parse, value) for value in given) * 2 >= len(given)
+
+
+def _lacks_end(roles: Mapping[str, int]) -> bool:
+    return "start" in roles and "end" not in roles
+
+
+def _is_clock(value: str) -> bool:
+    return re.fullmatch(r"[0-9]+:[0-9]{2}:[0-9]{2}([.,:;][0-9]+)?", value) is not None
 
 
 def _is_path(value: str) -> bool:

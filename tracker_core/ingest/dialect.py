@@ -22,6 +22,9 @@ DELIMITERS = ("\t", ";", "|", ",")
 ONE_COLUMN = "\x1f"
 """Stands for "no delimiter": a character that text does not hold."""
 
+MOST_COLUMNS = 16_384
+"""As many as Excel has. A damaged file can have a million, and all of them would be looked at."""
+
 SAMPLE_ROWS = 200
 _SAMPLE_CHARACTERS = 256 * 1024
 _BLOCK = 1024 * 1024
@@ -42,9 +45,13 @@ _SIGNATURES = (
     (b"\x1f\x8b", "compressed with gzip; unpack it first"),
     (b"%PDF", "a PDF document; a manifest is a CSV"),
 )
+_WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|head)\b", re.IGNORECASE)
 _CONTROLS = bytes({*range(32)} - set(b"\t\n\v\f\r\x1a\x1b"))
 """Bytes that text does not hold."""
 _SEPARATOR_HINT = re.compile(r'"?sep=(\\t|[^"\r\n])"?[ \t]*\r?\n?\Z', re.IGNORECASE)
+
+# What ELAN may write above a table: its own file, and each video with its offset.
+_ELAN_HEAD = re.compile(r'"?#"?\s*(\S.*(\.eaf|-- offset: *-?[0-9]+))"?\s*\Z', re.IGNORECASE)
 
 _TWICE = 'a quote inside a quoted cell is written twice: ""'
 _UNCLOSED = f"a quote is opened and not closed in the same row ({_TWICE})"
@@ -67,7 +74,8 @@ class Dialect:
         damaged: some bytes are not of this encoding; rows that hold them are problems.
         delimiter: one character, `ONE_COLUMN` where each line is one cell.
         skips_space: spaces between a delimiter and a quote are not part of the cell.
-        skipped_lines: lines before the first row (1 where the file begins with ``sep=;``).
+        skipped_lines: lines before the first row (1 where the file begins with ``sep=;``, more
+            where ELAN names its media there).
     """
 
     encoding: str
@@ -96,6 +104,10 @@ def detect_encoding(path: Path) -> tuple[str, bool]:
     for signature, what in _SIGNATURES:
         if head.startswith(signature):
             raise ManifestError(f"{path} is {what}.")
+    if _WEB_PAGE.match(head):
+        raise ManifestError(
+            f"{path} is a web page; download the table itself (it may need a login first)."
+        )
     for mark, encoding in _BOMS:
         if head.startswith(mark):
             return encoding, not decodes(path, encoding)
@@ -162,7 +174,7 @@ def detect_dialect(
     with Dialect(encoding, damaged, ONE_COLUMN).open(path) as stream:
         lines = _sample(stream)
     hint = _SEPARATOR_HINT.match(lines[0]) if lines else None
-    skipped = 1 if hint else 0
+    skipped = 1 if hint else sum(1 for _ in itertools.takewhile(_ELAN_HEAD.match, lines))
     delimiters: tuple[str, ...] = (*DELIMITERS, ONE_COLUMN)
     if hint:
         delimiters = (hint[1].replace("\\t", "\t"),)
@@ -173,9 +185,10 @@ def detect_dialect(
             for row in parse(iter(lines[skipped:]), dialect)
             if row.problem is not None or any(map(str.strip, row.cells))
         ]
-        if not found or found[0].problem is not None:  # blank is a better reading than broken
+        width = len(found[0].cells) if found else 0
+        # Blank is a better reading than broken.
+        if not found or found[0].problem is not None or width > MOST_COLUMNS:
             return (0, 0, not found, not found, 0.0, 0)
-        width = len(found[0].cells)
         alike = sum(row.problem is None and len(row.cells) == width for row in found) / len(found)
         splits = dialect.delimiter != ONE_COLUMN and width > 1
         videos = sum(any(map(is_video, row.cells)) for row in found)

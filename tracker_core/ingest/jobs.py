@@ -7,15 +7,17 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Row
 
 from tracker_core.errors import ManifestError
-from tracker_core.ingest.fetch import fingerprint
+from tracker_core.ingest.fetch import Versions, fingerprint
 from tracker_core.ingest.manifest import Record, RowProblem
 from tracker_core.store.catalog import Catalog
 from tracker_core.store.schema import Status
@@ -37,13 +39,15 @@ class Ingested:
         videos: rows that name a video.
         missing: of those, how many have no file.
         skipped: rows that could not be used.
-        problems: the first of those.
+        repeated: rows that say again what an earlier one has said.
+        problems: the first of those two kinds.
     """
 
     scope: str
     videos: int = 0
     missing: int = 0
     skipped: int = 0
+    repeated: int = 0
     problems: list[RowProblem] = field(default_factory=list)
 
 
@@ -82,7 +86,8 @@ def ingest(
     """Bring the catalog up to date with the rows, in batches, in bounded memory.
 
     Each file's checksum is taken, unless its size and time are those the catalog knows. A file
-    that is not there makes its job ``missing_file``; one that has come back is due again.
+    that is not there makes its job ``missing_file``; one that has come back is due again. Of a
+    remote file that was fetched before, its server is asked whether it has changed.
 
     Args:
         rows: what the manifest holds.
@@ -95,16 +100,18 @@ def ingest(
     Raises ManifestError when no row can be used.
     """
     result = Ingested(scope)
+    look_at = partial(_look_at, Versions())
     with ThreadPoolExecutor() as threads:
         for batch in _batches(rows, _BATCH):
             problems = [row for row in batch if isinstance(row, RowProblem)]
-            result.skipped += len(problems)
+            result.repeated += sum(problem.repeats for problem in problems)
+            result.skipped += sum(not problem.repeats for problem in problems)
             result.problems += problems[: max_problems - len(result.problems)]
             records = {video_id(r): r for r in batch if isinstance(r, Record)}
             known = catalog.known_files(list(records))
             looks = ((record, known.get(row_id)) for row_id, record in records.items())
             # Many a task: handing one over costs more than looking for a file that is not there.
-            files = chain.from_iterable(threads.map(_look_at, _batches(looks, _FILES_PER_TASK)))
+            files = chain.from_iterable(threads.map(look_at, _batches(looks, _FILES_PER_TASK)))
             missing: dict[UUID, str] = {}
             changed: list[dict[str, Any]] = []
             for (row_id, record), file in zip(records.items(), files, strict=True):
@@ -159,19 +166,40 @@ def _is_news(columns: dict[str, Any], absent: str | None, known: Row[Any] | None
     return any(getattr(known, name) != value for name, value in columns.items())
 
 
-def _look_at(batch: list[tuple[Record, Row[Any] | None]]) -> list[dict[str, Any] | str]:
-    return [_look(record, known) for record, known in batch]
+def _look_at(
+    versions: Versions, batch: list[tuple[Record, Row[Any] | None]]
+) -> list[dict[str, Any] | str]:
+    return [
+        _look_at_remote(record.remote_url, known, versions)
+        if record.remote_url is not None and record.location == record.remote_url
+        else _look(record, known)
+        for record, known in batch
+    ]
+
+
+def _look_at_remote(url: str, known: Row[Any] | None, versions: Versions) -> dict[str, Any]:
+    """What was found when it was fetched, or nothing where it has changed since.
+
+    The stamp of its version stands in the place of a file's time.
+    """
+    if known is None or known.sha256 is None:
+        return _NO_FILE  # its bytes are looked at when it is fetched
+    found = {name: getattr(known, name) for name in _NO_FILE}
+    version = versions.of(url)
+    if version is None or version.stamp is None or version.stamp == known.mtime_ns:
+        return found
+    if known.mtime_ns is None and version.size in (None, known.size_bytes):
+        return {**found, "mtime_ns": version.stamp}
+    return _NO_FILE
 
 
 def _look(record: Record, known: Row[Any] | None) -> dict[str, Any] | str:
     """Size, time and checksums of the record's file; a sentence where it cannot be read."""
-    if record.location == record.remote_url:
-        # Its bytes are looked at when it is fetched.
-        names = ("sha1", "sha256", "size_bytes", "mtime_ns")
-        return {name: getattr(known, name) for name in names} if known else _NO_FILE
     path = Path(record.location)
     try:
         stat = path.stat()
+        if not S_ISREG(stat.st_mode):  # a pipe would be waited for, a device read without end
+            return f"{path} cannot be read: it is a folder or a device, not a file"
         seen = {"size_bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
         if (
             known is not None

@@ -16,7 +16,6 @@ import glob
 import hashlib
 import itertools
 import os
-import shutil
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,11 +23,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import fsspec
-
 from tracker_core.errors import ManifestError
 from tracker_core.ingest.columns import Columns, count_known, has_header, recognise
 from tracker_core.ingest.dialect import (
+    MOST_COLUMNS,
     ONE_COLUMN,
     SAMPLE_ROWS,
     Dialect,
@@ -38,6 +36,7 @@ from tracker_core.ingest.dialect import (
     detect_encoding,
     rows,
 )
+from tracker_core.ingest.fetch import file_system
 from tracker_core.ingest.sources import (
     Resolver,
     Source,
@@ -52,8 +51,9 @@ from tracker_core.ingest.timecode import parse_frame, parse_rate, parse_seconds
 
 _Segment = tuple[float | None, float | None, int | None, int | None]
 """Start and end in seconds, start and end in frames."""
-_SEGMENT_ROLES = ("fps", "start", "end", "start_frame", "end_frame")
+_SEGMENT_ROLES = ("fps", "start", "end", "duration", "start_frame", "end_frame")
 _WHOLE: _Segment = (None, None, None, None)
+_LONGEST_NAME = 600  # characters of a word or file name: Postgres indexes 2700 bytes at most
 _N = TypeVar("_N", int, float)
 
 
@@ -90,10 +90,17 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class RowProblem:
-    """A row that is skipped, and why."""
+    """A row that is skipped, and why.
+
+    Attributes:
+        line: as in `Record`.
+        message: a sentence.
+        repeats: it only says again what an earlier row has said, so nothing is lost.
+    """
 
     line: int
     message: str
+    repeats: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,7 +153,8 @@ class Manifest:
 
     Attributes:
         recognised: what was found out about it.
-        strict: iterating raises `ManifestError` at the first row that would be a `RowProblem`.
+        strict: iterating raises `ManifestError` at the first row that would be a `RowProblem` and
+            does not only repeat another.
     """
 
     def __init__(
@@ -165,7 +173,7 @@ class Manifest:
     def __iter__(self) -> Iterator[Record | RowProblem]:
         try:
             for item in self._read():
-                if self.strict and isinstance(item, RowProblem):
+                if self.strict and isinstance(item, RowProblem) and not item.repeats:
                     where = f"{self.recognised.source}, line {item.line}"
                     raise ManifestError(f"{where}: {item.message}.")
                 yield item
@@ -190,7 +198,7 @@ def open_manifest(
             a glob; a video file.
         root: folder or URL that relative paths start from; the manifest's own folder by default.
         columns: role -> column name, or number from 1, for `tracker_core.ingest.columns.ROLES`;
-            wins over what is recognised.
+            wins over what is recognised. Empty: no column has the role.
         encoding: a codec name of Python, instead of the one detected.
         strict: see `Manifest`.
         as_video: a file is a video whatever its name, and never a table.
@@ -302,23 +310,30 @@ def _open_url(
     keep = tempfile.TemporaryDirectory(prefix="tracker-manifest-")
     path = Path(keep.name) / "manifest"
     try:
+        files, place = file_system(url)
         if url.endswith("/"):
-            files, folder = fsspec.core.url_to_fs(url)
-            found = [files.unstrip_protocol(name) for name in sorted(files.find(folder))]
+            found = [files.unstrip_protocol(name) for name in sorted(files.find(place))]
         else:
-            with fsspec.open(url, "rb") as stream, path.open("wb") as copy:
-                shutil.copyfileobj(stream, copy)
+            files.get_file(place, str(path))
+    except FileNotFoundError as error:
+        raise ManifestError(f"{url} cannot be read: there is nothing of that name.") from error
     except Exception as error:  # each protocol has its own exceptions
-        raise ManifestError(f"{url} cannot be read: {error or type(error).__name__}") from error
+        raise ManifestError(
+            f"{url} cannot be read: {str(error) or type(error).__name__}"
+        ) from error
     if url.endswith("/"):
         videos = [name for name in found if looks_like_video(name)]
         if not videos:
             raise ManifestError(f"{url} holds no video files.")
         return _open_files(videos, url, "folder", columns, strict)
     base = url.split("?", 1)[0].rsplit("/", 1)[0]
-    return _open_table(
-        path, url, root=root or base, columns=columns, encoding=encoding, strict=strict, keep=keep
-    )
+    try:
+        return _open_table(
+            path, url, root=root or base, columns=columns, encoding=encoding, strict=strict,
+            keep=keep,
+        )  # fmt: skip
+    except ManifestError as error:  # the copy's name says nothing to anybody
+        raise ManifestError(str(error).replace(str(path), url)) from None
 
 
 def _open_table(
@@ -342,6 +357,11 @@ def _open_table(
         raise ManifestError(f"{name} is empty; a manifest lists one video per row.")
     if not sample:
         raise ManifestError(f"{name}, line {start[0].line}: {start[0].problem}.")
+    if len(sample[0]) > MOST_COLUMNS:
+        raise ManifestError(
+            f"{name} begins with a row of {len(sample[0]):,} cells, and no manifest has more than "
+            f"{MOST_COLUMNS:,} columns: the file is damaged, or no table."
+        )
     header = has_header(sample, columns, resolver.exists)
     if header and len(start) == 1:
         raise ManifestError(f"{name} has a header ({', '.join(sample[0])}) and no rows.")
@@ -424,7 +444,7 @@ class _Table:
                 continue
             first = first_lines.setdefault(_digest(record), row.line)
             if first != row.line:
-                yield RowProblem(row.line, f"it repeats line {first}")
+                yield RowProblem(row.line, f"it repeats line {first}", repeats=True)
             else:
                 yield record
 
@@ -435,6 +455,9 @@ class _Table:
         roles = self._roles
         source = self._source(cells)
         word = _word(cells[roles["word"]] if "word" in roles else "", source.filename)
+        for what, text in (("word", word), ("file name", source.filename)):
+            if len(text) > _LONGEST_NAME:
+                raise ValueError(f"its {what} has {len(text):,} characters: {text[:40]!r}...")
         return Record(
             row.line,
             word,
@@ -464,13 +487,17 @@ class _Table:
     def _segment(self, cells: list[str]) -> _Segment:
         if not self._is_segmented:
             return _WHOLE
-        fps, start, end, start_at, end_at = self._segment_columns
+        fps, start, end, duration, start_at, end_at = self._segment_columns
         rate = None if fps is None else parse_rate(cells[fps])
         start_s = end_s = start_frame = end_frame = None
         if start is not None:
             start_s = parse_seconds(cells[start], milliseconds=self._columns.start_in_ms, rate=rate)
         if end is not None:
             end_s = parse_seconds(cells[end], milliseconds=self._columns.end_in_ms, rate=rate)
+        elif duration is not None and start_s is not None:
+            lasts = parse_seconds(cells[duration], milliseconds=self._columns.end_in_ms, rate=rate)
+            # Rounded: 0.1 + 0.2 is 0.3, for the id of the segment as for people.
+            end_s = None if lasts is None else round(start_s + lasts, 6)
         if start_at is not None:
             start_frame = parse_frame(cells[start_at])
         if end_at is not None:

@@ -97,8 +97,9 @@ class Resolver:
         """Return the source that `text` names; the file need not exist.
 
         Understands paths with slashes or backslashes, ``file:`` URLs, other URLs, names without an
-        extension (the one video of that stem in the same folder), and names under another Unicode
-        normal form than the file has on disk. A Windows path stays as it is on other systems.
+        extension (the one video of that stem in the same folder), the ``.eaf`` of ELAN (the video
+        beside it), and names under another Unicode normal form than the file has on disk. A
+        Windows path stays as it is on other systems.
 
         Raises:
             ValueError: with a sentence, where it names nothing or more than one file.
@@ -112,11 +113,11 @@ class Resolver:
             text = text[1:-1].strip()
         if not text:
             raise ValueError("it names no video")
+        text = path_from_file_url(text)
         if "\0" in text or "\n" in text or "\r" in text:
             raise ValueError(f"{text[:80]!r} is not a path")
         if is_url(text):
             return _remote(text)
-        text = path_from_file_url(text)
         if os.name != "nt" and (_DRIVE.match(text) or text.startswith("\\\\")):
             return Source(text, None, _nfc(PureWindowsPath(text).name))
         if is_url(self.root) and not os.path.isabs(text):  # noqa: PTH117
@@ -152,7 +153,9 @@ class Resolver:
             return os.path.join(folder, found)  # noqa: PTH118
         if has_extension:
             return path
-        matches = stems.get(_nfc(name), ())
+        stem = _nfc(name.removesuffix(".eaf"))
+        # AUTSL lists ``signer0_sample1``; beside the colour video lies one of the depth.
+        matches = stems.get(stem) or stems.get(f"{stem}_color", ())
         if len(matches) > 1:
             raise ValueError(f"{text!r} could be {' or '.join(matches)}; write the extension")
         if matches:
@@ -163,11 +166,15 @@ class Resolver:
 
     def _find_folder(self, path: str) -> str:
         """Return the folder under the normal form it has on disk, or as it is."""
-        parent, name = os.path.split(path)
-        if path.isascii() or not name or os.path.isdir(path):  # noqa: PTH112
-            return path
-        parent = self._folder(parent)
-        return os.path.join(parent, self._listing(parent)[0].get(_nfc(name), name))  # noqa: PTH118
+        names: list[str] = []
+        while not path.isascii() and not os.path.isdir(path):  # noqa: PTH112
+            path, name = os.path.split(path)
+            if not name:
+                break
+            names.append(name)
+        for name in reversed(names):
+            path = os.path.join(path, self._listing(path)[0].get(_nfc(name), name))  # noqa: PTH118
+        return path
 
 
 def _listing(folder: str) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
@@ -233,8 +240,8 @@ def _remote(url: str) -> Source:
     if url[:4].lower() == "http":
         path = unquote(re.split(r"[?#]", path, maxsplit=1)[0])
     name = _nfc(path.rstrip("/").rsplit("/", 1)[-1])
-    if not name:
-        raise ValueError(f"{url!r} names no file")
+    if not name or "\0" in name:
+        raise ValueError(f"{url[:80]!r} names no file")
     return Source(url, url, name)
 
 

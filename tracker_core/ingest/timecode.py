@@ -6,11 +6,13 @@ import re
 
 _NOT_GIVEN = frozenset({"", "-", "–", "-1", "-1.0", "-1,0", "nan", "none", "null", "na", "n/a"})
 _NUMBER = re.compile(
-    r"([0-9]{1,15}(?:[.,][0-9]*)?|[.,][0-9]+)\s*(ms|s|sec|sek)?\.?\Z", re.IGNORECASE
+    r"((?:[0-9]{1,15}(?:[.,][0-9]*)?|[.,][0-9]+)(?:e-[0-9]{1,2})?)\s*(ms|s|sec|sek)?\.?\Z",
+    re.IGNORECASE,
 )
-_CLOCK = re.compile(r"(?:([0-9]{1,6}):)?([0-9]{1,6}):([0-9]{1,2}(?:[.,][0-9]*)?)\Z")
+_CLOCK = re.compile(r"(?:0 days )?(?:([0-9]{1,6}):)?([0-9]{1,6}):([0-9]{1,2}(?:[.,][0-9]*)?)\Z")
 _FRAME_CLOCK = re.compile(r"([0-9]{1,6}):([0-9]{2}):([0-9]{2})([:;])([0-9]{1,3})\Z")
 _FRAME = re.compile(r"([0-9]{1,12})(?:[.,]0*)?\Z")
+_LAST_FRAME = 2**31 - 1  # what a column of the catalog holds; a year of video at 60 a second
 _FRACTION = re.compile(r"([0-9]{1,9})\s*/\s*([0-9]{1,9})\Z")
 
 
@@ -25,7 +27,8 @@ def parse_seconds(
     """Return the time in seconds, None where the cell gives none (`is_given`).
 
     Understands plain numbers with a decimal point or comma (``1.7``, ``1,7``, ``300 ms``), which
-    are seconds unless `milliseconds`; ``MM:SS``, ``HH:MM:SS`` and ``HH:MM:SS.mmm``; and the SMPTE
+    are seconds unless `milliseconds`; ``MM:SS``, ``HH:MM:SS`` and ``HH:MM:SS.mmm``; ``5e-05`` and
+    ``0 days 00:00:01.5``, as pandas writes; and the SMPTE
     timecode ``HH:MM:SS:FF``, or ``HH:MM:SS;FF`` with dropped frame numbers (SMPTE ST 12-1), which
     needs the frame `rate` per second.
 
@@ -69,10 +72,12 @@ def parse_frame(text: str) -> int | None:
     """Return a frame number, None where the cell gives none (`is_given`).
 
     Raises:
-        ValueError: with a sentence, where it is not a whole number.
+        ValueError: with a sentence, where it is not a whole number, or too large for one.
     """
     if match := _FRAME.match(text.strip()):
-        return int(match[1])
+        if (frame := int(match[1])) > _LAST_FRAME:
+            raise ValueError(f"{text.strip()!r} is a frame number that no video has")
+        return frame
     if not is_given(text):
         return None
     raise ValueError(f"{text.strip()!r} is not a frame number")

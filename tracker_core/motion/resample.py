@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tracker_core.errors import NoFrames
+from tracker_core.errors import NoFrames, TooLarge
 from tracker_core.landmarks.tracks import State, Tracks
 
 MAX_GAP_S = 0.25
 """Frames further apart than this are a hole in the video; nothing is interpolated over it."""
+
+_ALWAYS_ALLOWED = 100_000  # frames of an export
+_MOST_PER_FRAME = 20  # export frames for each frame of a track, where it is longer
 
 # How far a state is from a plain sighting: of two frames that make one, the further one counts.
 _DOUBT = np.zeros(len(State), np.uint8)
@@ -24,11 +27,25 @@ def even_times(timestamps: npt.NDArray[np.float64], fps: Fraction) -> npt.NDArra
     """float64 [K]: times 1/fps apart, from the first timestamp up to the last, in seconds.
 
     A last frame that a timestamp's rounding puts a hundredth of a frame too early is kept.
+
+    Raises:
+        NoFrames: there is no timestamp.
+        TooLarge: nearly all of the times would lie in holes of the video. One damaged timestamp
+            is enough to make hours of them.
     """
     if len(timestamps) == 0:
         raise NoFrames("the track has no frame, so there is nothing to export")
     span = float(timestamps[-1] - timestamps[0])
     count = int(np.floor(span * float(fps) + 0.01)) + 1
+    if count > max(_ALWAYS_ALLOWED, _MOST_PER_FRAME * len(timestamps)):
+        gaps = np.diff(timestamps)
+        at = int(np.argmax(gaps))
+        raise TooLarge(
+            f"{len(timestamps):,} frames would be exported as {count:,}: after "
+            f"{timestamps[at]:.1f} s none follows for {gaps[at]:,.0f} s, "
+            "because a timestamp is damaged or the recording paused; cut it into segments (columns "
+            "start and end of the manifest)"
+        )
     step = fps.denominator / fps.numerator
     times: npt.NDArray[np.float64] = timestamps[0] + np.arange(count) * step
     return times
@@ -43,7 +60,7 @@ def resample(tracks: Tracks, fps: Fraction, max_gap_s: float = MAX_GAP_S) -> Tra
     from a plain sighting.
 
     Raises:
-        NoFrames: the tracks have no frame.
+        NoFrames, TooLarge: see `even_times`.
     """
     source = tracks.timestamps
     times = even_times(source, fps)

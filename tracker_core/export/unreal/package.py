@@ -177,6 +177,7 @@ def write_package(
     Raises:
         SettingsError: a parameter makes no sense.
         NoFrames: the tracks have no frame.
+        TooLarge: a hole in the video would make nearly all of the frames.
         NoPerson: no joint and no face feature is known in any exported frame.
     """
     rate, root = parameters.rate, parameters.asset_root
