@@ -62,7 +62,10 @@ Root = Annotated[str | None, typer.Option(help="Folder or URL that relative path
 Encoding = Annotated[str | None, typer.Option(help="Of the manifest, where guessed wrongly.")]
 Columns = Annotated[
     str | None,
-    typer.Option(metavar="ROLE=COLUMN,...", help="Columns, e.g. word=Ord,path=Videofil."),
+    typer.Option(
+        metavar="ROLE=COLUMN,...",
+        help="Columns, e.g. word=Ord,path=Videofil; start=,end= for no segments.",
+    ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first row that is no use.")]
 

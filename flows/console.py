@@ -46,8 +46,9 @@ def row_problems(ingested: Ingested) -> None:
     """Rows that were skipped, with their line numbers."""
     for problem in ingested.problems[:_SHOWN]:
         err.print(f"line {problem.line} skipped: {problem.message}", markup=False, highlight=False)
-    if ingested.skipped > _SHOWN:
-        err.print(f"and {ingested.skipped - _SHOWN} more rows were skipped")
+    count = ingested.skipped + ingested.repeated
+    if count > _SHOWN:
+        err.print(f"and {count - _SHOWN} more rows were skipped")
 
 
 @contextlib.contextmanager

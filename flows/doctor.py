@@ -47,8 +47,8 @@ def examine(settings: Settings) -> list[Check]:
         *_models(settings),
         _folder("WORKSPACE_DIR", settings.workspace_dir),
         _folder("EXPORT_DIR", settings.exports),
-        _try("ARTIFACT_URL", settings.artifacts, lambda: _artifacts(settings), "check the URL and "
-             "the credentials in the environment"),
+        _try("ARTIFACT_URL", settings.artifacts, lambda: _artifacts(settings), "make the "
+             "bucket or folder, or set ARTIFACT_URL and the credentials in the environment"),
         _try("DATABASE_URL", "", lambda: _catalog(settings), "run `tracker init-db`"),
         *_prefect(),
     ]  # fmt: skip
@@ -100,9 +100,7 @@ def _folder(name: str, path: Path) -> Check:
 
 
 def _artifacts(settings: Settings) -> str:
-    store = ArtifactStore(settings.artifacts, settings.cache)
-    store.listing("records")
-    return store.url
+    return ArtifactStore(settings.artifacts, settings.cache).checked().url
 
 
 def _catalog(settings: Settings) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -30,6 +30,7 @@ def process_manifest(
     encoding: str | None = None,
     strict: bool = False,
     overrides: dict[str, Any] | None = None,
+    scope: str | None = None,
 ) -> State[Any]:
     """Process every video of a manifest that is due.
 
@@ -43,9 +44,12 @@ def process_manifest(
         encoding: of the manifest, where it is guessed wrongly.
         strict: stop at the first row that cannot be used.
         overrides: settings above those of the environment, e.g. {"target_fps": "source"}.
+        scope: of the manifest where it has been ingested a moment ago; it is not read again then.
     """
-    rows = open_manifest(manifest, root=root, columns=columns, encoding=encoding, strict=strict)
-    return _process([rows], manifest, limit, force_stage, retry_failed, overrides or {})
+    if scope is None:
+        rows = open_manifest(manifest, root=root, columns=columns, encoding=encoding, strict=strict)
+        scope = _ingest([rows], manifest, overrides)
+    return _process(Scope(scope, manifest), limit, force_stage, retry_failed, overrides)
 
 
 @flow(name="process-video", persist_result=False)
@@ -54,6 +58,7 @@ def process_video(
     force_stage: StageName | None = None,
     retry_failed: bool = False,
     overrides: dict[str, Any] | None = None,
+    scope: str | None = None,
 ) -> State[Any]:
     """Process videos without a manifest; a file's name is its word.
 
@@ -62,9 +67,12 @@ def process_video(
         force_stage: run this stage and those after it, even where their output exists.
         retry_failed: also those that have failed for good with these settings.
         overrides: settings above those of the environment.
+        scope: of the videos where they have been ingested a moment ago.
     """
-    manifests = [open_manifest(video, as_video=True) for video in videos]
-    return _process(manifests, ", ".join(videos), None, force_stage, retry_failed, overrides or {})
+    name = ", ".join(videos)
+    if scope is None:
+        scope = _ingest([open_manifest(video, as_video=True) for video in videos], name, overrides)
+    return _process(Scope(scope, name), None, force_stage, retry_failed, overrides)
 
 
 @flow(name="retrack", persist_result=False)
@@ -103,25 +111,29 @@ def export(
         return process(jobs, scope, settings, catalog, overrides or {}, force_stage="export")
 
 
+def _ingest(manifests: Sequence[Manifest], name: str, overrides: Mapping[str, Any] | None) -> str:
+    """Bring the catalog up to date; returns the scope of what it now holds of the manifests."""
+    logger = get_run_logger()
+    for manifest in manifests:
+        logger.info(manifest.recognised.describe())
+    with closing(Catalog(load_settings(overrides).database).open()) as catalog:
+        ingested = ingest(rows_of(manifests), scope_of(rows_of(manifests), name), name, catalog)
+    for problem in ingested.problems:
+        logger.warning("line %d skipped: %s", problem.line, problem.message)
+    return ingested.scope
+
+
 def _process(
-    manifests: Sequence[Manifest],
-    name: str,
+    scope: Scope,
     limit: int | None,
     force_stage: StageName | None,
     retry_failed: bool,
-    overrides: dict[str, Any],
+    overrides: Mapping[str, Any] | None,
 ) -> State[Any]:
-    logger = get_run_logger()
     settings = load_settings(overrides)
-    for manifest in manifests:
-        logger.info(manifest.recognised.describe())
     with closing(Catalog(settings.database).open()) as catalog:
-        ingested = ingest(rows_of(manifests), scope_of(rows_of(manifests), name), name, catalog)
-        for problem in ingested.problems:
-            logger.warning("line %d skipped: %s", problem.line, problem.message)
-        scope = Scope(ingested.scope, name)
         jobs = due_jobs(
             scope, settings, catalog,
             force=force_stage is not None, retry_failed=retry_failed, limit=limit,
         )  # fmt: skip
-        return process(jobs, scope, settings, catalog, overrides, force_stage)
+        return process(jobs, scope, settings, catalog, overrides or {}, force_stage)

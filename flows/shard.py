@@ -53,7 +53,7 @@ def process_shard(
     settings = load_settings(overrides)
     catalog = Catalog(settings.database).open()
     catalog.release_dead()
-    store = ArtifactStore(settings.artifacts, settings.cache)
+    store = ArtifactStore(settings.artifacts, settings.cache).checked()
     forced = stages_from(force_stage) if force_stage else frozenset()
     run = catalog.run(run_id)
     with (

@@ -29,7 +29,8 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        failures: how many of its videos are not done, for a named reason.
+        failures: how many of its videos are not done, for a named reason, and how many rows of
+            the manifest could not be used.
         scope: of those videos in the catalog; None: all of it.
     """
 
@@ -92,15 +93,12 @@ def run_videos(
         with console.run_progress(catalog, now(), due):
             if as_manifest:
                 process_manifest(
-                    sources[0],
+                    name,
                     limit=limit,
                     force_stage=force_stage,
                     retry_failed=retry_failed,
-                    root=root,
-                    columns=dict(columns) if columns else None,
-                    encoding=encoding,
-                    strict=strict,
                     overrides=dict(overrides),
+                    scope=scope.id,
                 )
             else:
                 process_video(
@@ -108,9 +106,11 @@ def run_videos(
                     force_stage=force_stage,
                     retry_failed=retry_failed,
                     overrides=dict(overrides),
+                    scope=scope.id,
                 )
         run = catalog.last_run(scope.id)
-    return _summary(scope.id, run, settings, catalog)
+    failures = _summary(scope.id, run, settings, catalog)
+    return Outcome(failures + ingested.skipped, scope.id)
 
 
 def export_packages(word: str | None, video: str | None, overrides: Mapping[str, Any]) -> Outcome:
@@ -182,11 +182,12 @@ def _one_video(name: str, catalog: Catalog) -> Video:
     return found[0][0]
 
 
-def _summary(scope: str | None, run: Run | None, settings: Settings, catalog: Catalog) -> Outcome:
+def _summary(scope: str | None, run: Run | None, settings: Settings, catalog: Catalog) -> int:
+    """Say how it went; returns how many videos are not done."""
     failures = catalog.failures(scope)
     console.summary(catalog.counts(scope), failures, run, settings)
     catalog.close()
-    return Outcome(len(failures), scope)
+    return len(failures)
 
 
 def quiet_prefect() -> None:

@@ -7,7 +7,8 @@ stage's key. A hit counts only while the artifacts it names exist.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, cast
 
 from prefect import Task
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
 from prefect.tasks import exponential_backoff
 from prefect.utilities.annotations import quote
 
@@ -149,7 +151,7 @@ def execute(call: StageCall) -> dict[str, Any]:
     """Run one stage and publish its files; returns the `StageRecord` as JSON values."""
     stage = STAGES[call.stage]
     settings, store = call.settings, call.store
-    with scratch(settings.cache) as out:
+    with _failures_unrecorded(), scratch(settings.cache) as out:
         work = StageWork(
             source=call.source,
             content=call.content,
@@ -178,6 +180,21 @@ def execute(call: StageCall) -> dict[str, Any]:
         }
     record = StageRecord(stage=stage.name, key=call.key, files=files, facts=facts)
     return record.model_dump(mode="json")
+
+
+@contextmanager
+def _failures_unrecorded() -> Iterator[None]:
+    """Keep Prefect from writing the exception among the records, where no key leads to it.
+
+    The catalog holds the failure. Each attempt has a context of its own, so that one that succeeds
+    is recorded.
+    """
+    try:
+        yield
+    except Exception:
+        if (context := TaskRunContext.get()) is not None:
+            context.persist_result = False
+        raise
 
 
 def _time_limit(call: StageCall) -> float:

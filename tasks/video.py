@@ -16,6 +16,7 @@ from tasks.stages import StageCounts, run_stages
 from tracker_core.errors import CannotRun, MissingFile, Unexpected, VideoError
 from tracker_core.export.install import install_package
 from tracker_core.ingest.fetch import fetch, fingerprint
+from tracker_core.isolation import one_process
 from tracker_core.pipeline import PIPELINE
 from tracker_core.settings import Settings
 from tracker_core.stages import Subject
@@ -45,14 +46,18 @@ def process_videos(
 ) -> dict[str, int]:
     """Process the jobs of one content, one after the other; outcome -> how many.
 
-    All jobs but the first of a segment find the stages that depend on it alone done. A failure is
-    written into the catalog, not raised: one bad file never costs another.
+    All jobs but the first of a segment find the stages that depend on it alone done. Their stages
+    share a process, in which segments that come in the order of their starts are read in one go. A
+    failure is written into the catalog, not raised: one bad file never costs another.
     """
     outcomes: dict[str, int] = {}
     redone: set[Segment] = set()
     # By default what a nested task has made is written down only when the outermost task ends: a
     # killed run would have to begin each video anew.
-    with transaction(commit_mode=CommitMode.EAGER):
+    with (
+        transaction(commit_mode=CommitMode.EAGER),
+        one_process(open_between=len(job_ids) > 1),
+    ):
         for job_id in job_ids:
             outcome = _process(job_id, run, settings, catalog, store, forced, redone)
             outcomes[outcome] = outcomes.get(outcome, 0) + 1

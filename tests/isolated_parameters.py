@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tracker_core.media import decode
+from tracker_core.media.container import decode_stream
 
 
 class Parameters(Mapping[str, Any]):
@@ -64,3 +67,25 @@ class Raise(Parameters):
         with self.note.open("a") as file:
             file.write("read\n")
         raise self.error
+
+
+class Counting(dict[str, Any]):
+    """A stage's own parameters; unpickled, they make the process note each frame it decodes."""
+
+    def __init__(self, parameters: Mapping[str, Any], note: Path) -> None:
+        super().__init__(parameters)
+        self.note = note
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _count_frames, (dict(self), self.note)
+
+
+def _count_frames(parameters: dict[str, Any], note: Path) -> dict[str, Any]:
+    def counted(*given: Any) -> Iterator[Any]:
+        for frame in decode_stream(*given):
+            with note.open("a") as file:
+                file.write(".")
+            yield frame
+
+    vars(decode)["decode_stream"] = counted
+    return parameters

@@ -40,10 +40,11 @@ def due_jobs(
 ) -> Iterator[DueJob]:
     """What of a scope is to be done, after what is called done has been found to be there.
 
-    Raises ModelError or SettingsError: better before the first video than at each.
+    Raises ModelError, or SettingsError where the artifact store cannot be used: better before the
+    first video than at each, and an absent bucket must not look like one whose tracks are gone.
     """
     ModelStore(settings.models_dir).check()
-    store = ArtifactStore(settings.artifacts, settings.cache)
+    store = ArtifactStore(settings.artifacts, settings.cache).checked()
     pipeline = pipeline_fingerprint(settings)
     catalog.release_dead()
     store.sweep()

@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.reference import README, commands, updated
+from tracker_core.errors import ManifestError, SettingsError
+from tracker_core.tracking.models import ModelStore
 
 runner = CliRunner()
 
@@ -78,6 +80,53 @@ def test_doctor_says_what_is_missing(tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "tracker models pull" in done.output
     assert "MISSING" in done.output
+
+
+def test_an_artifact_store_that_is_not_there_is_told_before_anything_runs(
+    tmp_path: Path, bucket: str, models: ModelStore, web_page: Path
+) -> None:
+    manifest = tmp_path / "list.csv"
+    manifest.write_text(f"ord,fil\nside,{web_page}\n", encoding="utf-8")
+    options = ["--workspace", str(tmp_path / "ws"), "--set", f"models_dir={models.folder}"]
+    options += ["--set", f"artifact_url={bucket}-absent/artifacts"]
+    done = runner.invoke(app, ["run", str(manifest), *options])
+    assert isinstance(done.exception, SettingsError)
+    assert "bucket does not exist" in str(done.exception)
+    status = runner.invoke(app, ["status", "--json", "--workspace", str(tmp_path / "ws")])
+    assert json.loads(status.stdout) == {"jobs": {"queued": 1}, "failures": [], "last_run": None}
+    done = runner.invoke(app, ["doctor", *options], env={"COLUMNS": "400"})
+    assert done.exit_code == 2
+    (told,) = [line for line in done.output.splitlines() if "bucket does not exist" in line]
+    assert told.startswith("MISSING  ARTIFACT_URL")
+
+
+def test_columns_can_be_named_or_left_out(tmp_path: Path) -> None:
+    (tmp_path / "c8.mp4").write_bytes(b"x")
+    manifest = tmp_path / "slovo.tsv"
+    manifest.write_text("attachment_id\ttext\tbegin\tend\nc8\tДа\t32\t70\n", encoding="utf-8")
+    command = ["ingest", str(manifest), "--workspace", str(tmp_path / "ws")]
+    done = runner.invoke(app, command)
+    assert "start_frame 'begin'" in done.output
+    done = runner.invoke(app, [*command, "--columns", "start_frame=,end_frame="])
+    assert done.exit_code == 0 and "start_frame 'begin'" not in done.output
+    done = runner.invoke(app, [*command, "--columns", "word"])
+    assert done.exit_code == 2 and "is not NAME=VALUE" in done.output
+
+
+def test_strict_stops_at_the_line_of_the_first_row_that_is_no_use(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    manifest = tmp_path / "list.csv"
+    text = 'ord,fil,merknad\ntakk,a.mp4,"to\nlinjer"\nbok\nse,a.mp4,\nse,a.mp4,\n'
+    manifest.write_text(text, encoding="utf-8")
+    command = ["ingest", str(manifest), "--workspace", str(tmp_path / "ws")]
+    done = runner.invoke(app, command)
+    assert done.exit_code == 1, "a row was skipped"
+    assert "line 4 skipped: it has 1 cells where the header has 3" in done.output
+    assert "line 6 skipped: it repeats line 5" in done.output
+    assert "2 videos, 0 of them without a file" in done.output
+    done = runner.invoke(app, [*command, "--strict"])
+    assert isinstance(done.exception, ManifestError)
+    assert "line 4: it has 1 cells" in str(done.exception)
 
 
 @pytest.mark.parametrize(

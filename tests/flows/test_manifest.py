@@ -8,9 +8,11 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import polars as pl
 import pytest
 from prefect.client.orchestration import get_client
@@ -24,7 +26,9 @@ from prefect.client.schemas.objects import State
 from sqlalchemy import text
 
 from flows.manifest import export, process_manifest, process_video, retrack
+from flows.shell import run_videos
 from tests.flows.conftest import write_manifest
+from tracker_core.ingest.manifest import Manifest, open_manifest
 from tracker_core.pipeline import PIPELINE
 from tracker_core.settings import Settings, load_settings
 from tracker_core.store.artifacts import ArtifactStore
@@ -179,6 +183,56 @@ def test_retracking_runs_what_changed_and_what_follows(
     assert (run.done, run.failed, run.taken, run.stages_executed) == (2, 2, 0, 6)
     retrack(overrides={**overrides, "min_confidence": 0.5})
     assert last_run(catalog).due == 0
+
+
+@pytest.mark.parametrize("as_manifest", [True, False])
+def test_the_command_hands_over_what_it_has_ingested(
+    web_page: Path, overrides: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    as_manifest: bool,
+) -> None:  # fmt: skip
+    """A million rows are read for one ingest, not for another in the flow."""
+    opened: list[str] = []
+
+    def counted(source: str, **options: Any) -> Manifest:
+        opened.append(source)
+        return open_manifest(source, **options)
+
+    for place in ("flows.shell", "flows.manifest"):
+        monkeypatch.setattr(f"{place}.open_manifest", counted)
+    rows = (("side", web_page), ("side", web_page), ("bok", ""))
+    source = write_manifest(tmp_path / "m.csv", *rows) if as_manifest else web_page
+    mine = {**overrides, "workspace_dir": str(tmp_path)}
+    outcome = run_videos([str(source)], mine, as_manifest=as_manifest)
+    # A web page is no video, and the last row names none; the second only repeats the first.
+    assert outcome.failures == (2 if as_manifest else 1)
+    assert opened == [str(source)]
+    catalog = Catalog(load_settings(mine).database).open()
+    assert (last_run(catalog).due, last_run(catalog).scope) == (1, outcome.scope)
+    catalog.close()
+
+
+def test_remote_videos_are_fetched_and_again_when_they_change(
+    web_page: Path, overrides: dict[str, Any], tmp_path: Path, bucket: str
+) -> None:
+    """A URL stays and the bytes behind it do not: by its name alone nothing is called done."""
+    s3 = fsspec.filesystem("s3")
+    mine = {**overrides, "workspace_dir": str(tmp_path / "workspace")}
+    rows = (("borte", f"{bucket}/absent.mp4"), ("her", web_page.as_uri()), ("der", "a.mp4"))
+    manifest = write_manifest(tmp_path / "m.csv", *rows)
+    s3.put_file(manifest, f"{bucket}/set/m.csv")
+
+    def run_with(content: bytes) -> Run:
+        s3.pipe_file(f"{bucket}/set/a.mp4", content)
+        run_videos([f"{bucket}/set/m.csv"], mine, as_manifest=True)
+        with closing(Catalog(load_settings(mine).database).open()) as catalog:
+            codes = {failure.word: failure.code for failure in catalog.failures()}
+            assert codes == {"borte": "missing_file", "her": "unreadable", "der": "unreadable"}
+            return last_run(catalog)
+
+    assert run_with(b"no video").due == 3
+    assert run_with(b"no video").due == 1, "what is not there is looked for each time"
+    assert run_with(b"NO VIDEO").due == 2
+    assert run_with(b"NO VIDEO").due == 1
 
 
 def test_videos_without_a_manifest(signer: Path, overrides: dict[str, Any], tmp_path: Path) -> None:

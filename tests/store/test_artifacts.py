@@ -114,6 +114,23 @@ def test_a_store_that_does_not_answer_is_a_storage_error(
         store.publish(written(tmp_path, b"x"), "a")
 
 
+def test_a_store_that_can_be_used_is_left_as_it_was(store: ArtifactStore) -> None:
+    assert store.checked() is store
+    assert not store.listing("")
+
+
+def test_a_store_that_cannot_be_used_is_told_before_the_first_file(
+    tmp_path: Path, bucket: str
+) -> None:
+    absent = ArtifactStore(f"{bucket}-absent/prefix", tmp_path / "cache")
+    assert not absent.listing("tracks"), "by its listing alone it looks empty"
+    with pytest.raises(SettingsError, match=r"-absent/prefix.*bucket does not exist"):
+        absent.checked()
+    written(tmp_path, b"a file where a folder is wanted", "artifacts")
+    with pytest.raises(SettingsError, match=r"ARTIFACT_URL=.*cannot be used: could not write"):
+        ArtifactStore(str(tmp_path / "artifacts"), tmp_path / "cache").checked()
+
+
 def test_a_root_of_no_known_kind_is_a_settings_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="ARTIFACT_URL='nowhere://"):
         ArtifactStore("nowhere://bucket", tmp_path)

@@ -231,6 +231,15 @@ def test_due_keeps_equal_contents_together_in_the_manifests_order(catalog: Catal
     assert len(due(catalog)) == 5
 
 
+def test_segments_of_a_content_are_due_in_the_order_of_their_starts(catalog: Catalog) -> None:
+    rows = [
+        *(row(f"s{i}", i, "same", start_s=s) for i, s in enumerate((30.0, None, 4.5), 1)),
+        *(row(f"f{i}", i, "film", start_frame=s) for i, s in enumerate((100, 20, 3), 4)),
+    ]
+    jobs = filled(catalog, *rows)
+    assert due(catalog) == [jobs[i] for i in (1, 2, 0, 5, 4, 3)]
+
+
 def test_videos_still_to_be_fetched_are_due_each_on_its_own(catalog: Catalog) -> None:
     remote = [row(w, i, sha256=None, mtime_ns=None, remote_url=f"https://x/{w}")
               for i, w in enumerate("ab")]  # fmt: skip

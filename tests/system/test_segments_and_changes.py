@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import runpy
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flows.reference import README
@@ -35,6 +37,26 @@ def test_segments_are_cut_from_one_source(tracker: Tracker, face: Path) -> None:
         assert timestamps[0] >= start
         assert timestamps[-1] < end
         assert len(timestamps) == pytest.approx((end - start) * 25, abs=2)
+
+
+def test_a_segment_is_the_same_alone_as_among_others(tracker: Tracker, face: Path) -> None:
+    """Its source stays open between segments, which are read in order whatever the manifest's."""
+    alone = dataclasses.replace(tracker, workspace=tracker.workspace.with_name("alone"))
+    segments = [("c", "1,6;2,4"), ("b", "0,8;1,6"), ("overlaps", "0,6;1,2"), ("a", "0,2;0,8")]
+    for workspace, rows in ((tracker, segments), (alone, segments[:1])):
+        workspace.workspace.mkdir(parents=True)
+        manifest = workspace.workspace / "segments.csv"
+        lines = [f"{word};{face};{span}" for word, span in rows]
+        manifest.write_text("\n".join(["Ord;Videofil;Start;Slutt", *lines]), encoding="utf-8")
+        workspace("run", str(manifest))
+        assert workspace.status()["jobs"] == {"done": len(rows)}
+    (path,) = alone.tracks()
+    single = Tracks.read_parquet(path)
+    (among,) = (track for track in tracker.tracks() if track.name == path.name)
+    track = Tracks.read_parquet(among)
+    assert len(track) > 10
+    for name in ("positions", "confidence", "state", "world", "blendshapes", "timestamps"):
+        np.testing.assert_array_equal(getattr(track, name), getattr(single, name))
 
 
 def test_a_segment_past_the_end_is_a_named_failure(tracker: Tracker, face: Path) -> None:

@@ -13,6 +13,7 @@ from tasks import stages
 from tasks.stages import StageCall, StageCounts, run_stages
 from tests.isolated_parameters import Crash, Hang, Raise
 from tracker_core.errors import NoPerson, StorageError, TimedOut, VideoError, WorkerCrashed
+from tracker_core.isolation import run_isolated
 from tracker_core.pipeline import PIPELINE, STAGES, stage_key
 from tracker_core.settings import Settings
 from tracker_core.stages import Subject
@@ -161,6 +162,25 @@ def test_a_failure_is_no_hit_later(video: Video, tmp_path: Path) -> None:
         video.probe(Raise(tmp_path / "note", NoPerson("nobody")))
     good = STAGES["probe"].parameters(video.settings)
     assert video.probe(good).facts["frames"] == 5
+
+
+def test_a_failure_leaves_no_record_and_the_attempt_that_succeeds_does(
+    video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(NoPerson):
+        video.probe(Raise(tmp_path / "note", NoPerson("nobody")))
+    assert not video.store.listing("records")
+
+    busy = iter([StorageError("busy")])
+
+    def busy_once(*given: Any) -> Any:
+        for error in busy:
+            raise error
+        return run_isolated(*given)
+
+    monkeypatch.setattr(stages, "run_isolated", busy_once)
+    probe = video.probe(STAGES["probe"].parameters(video.settings))
+    assert list(video.store.listing("records")) == [f"records/{probe.key}"]
 
 
 def test_a_hanging_stage_ends_as_timed_out(video: Video, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psutil
 import pytest
 from prefect import flow
 
@@ -160,3 +161,34 @@ def test_force_reaches_every_segment_of_a_content_once(
     process(jobs, run, settings, catalog, store, "track", "persist", "export")
     everything = {"track", "persist", "export"}
     assert forced == [(None, everything), (0.04, everything), (0.04, {"persist", "export"})]
+
+
+@pytest.mark.parametrize(("segments", "open_after_each"), [(1, [False]), (3, [True] * 3)])
+def test_a_source_stays_open_while_its_segments_are_processed_in_order(
+    small_clip: Path, settings: Settings, catalog: Catalog, store: ArtifactStore,
+    monkeypatch: pytest.MonkeyPatch, segments: int, open_after_each: list[bool],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(stages, "PIPELINE", PIPELINE[:2])
+    settings = settings.model_copy(update={"trim": "motion"})  # so that normalize reads frames
+    starts: list[float | None] = []
+    found: list[bool] = []
+
+    def is_open() -> bool:
+        children = psutil.Process().children(recursive=True)
+        return any(str(small_clip) == file.path for p in children for file in p.open_files())
+
+    def and_look(*args: Any) -> Any:
+        starts.append(args[2].start_s)
+        stages.run_stages(*args)
+        found.append(is_open())
+        return {}
+
+    monkeypatch.setattr(video, "run_stages", and_look)
+    monkeypatch.setattr(video, "_finish", lambda *_: None)
+    rows = [record(small_clip, 3 - i, start_s=0.04 * i, end_s=0.04 * (i + 1))
+            for i in range(segments)]  # fmt: skip
+    run, jobs = ingested(catalog, *rows)
+    process(jobs, run, settings, catalog, store)
+    assert found == open_after_each
+    assert starts == [0.04 * i for i in range(segments)], "whatever the manifest's order"
+    assert not is_open()

@@ -1,4 +1,8 @@
-"""Frames of a video as upright RGB pictures with square pixels, counted and timed as by `probe`."""
+"""Frames of a video as upright RGB pictures with square pixels, counted and timed as by `probe`.
+
+Whoever reads one segment of a source after the other says so with `keep_open`: each reading then
+goes on where an earlier one ended, and the frames are those of a reading from the source's start.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import itertools
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -32,6 +37,9 @@ T = TypeVar("T")
 
 _SEEK_BEYOND_S = 10.0  # below that, decoding from the start is as cheap
 _SEEK_MARGINS_S = (2.0, 12.0)  # how far before a frame to look for a keyframe: usual, then long
+# Each may hold a dozen decoded pictures. Enough for what roi (which may look twice) and track read
+# of two tiers of segments that overlap.
+_MOST_OPEN = 6
 # FFmpeg's AVColorSpace. The converter refuses a frame with any other label.
 _BT709, _UNSPECIFIED, _BT2020, _BT2020_CONSTANT = 1, 2, 9, 10
 _KNOWN_SPACES = (0, 1, 2, 4, 5, 6, 7, 9)
@@ -100,57 +108,194 @@ def _read(
     if not len(wanted):
         return
     upright = _Upright(info, size)
-    # A field is rebuilt from its neighbours in time, so two frames more are needed.
-    first = max(0, wanted[0] - 2) if info.interlaced else wanted[0]
-    frames = _numbered(source, info, first)
-    if info.interlaced:
-        frames = _deinterlace(frames)
+    decoder = _decoder_before(source, info, wanted[0])
     position = 0
-    for index, frame in frames:
-        if index < wanted[position]:
-            continue
-        try:
-            image = upright.picture(frame)
-        except av.error.FFmpegError as error:
+    try:
+        for index, frame in decoder:
+            if index < wanted[position]:
+                continue
+            try:
+                image = upright.picture(frame)
+            except av.error.FFmpegError as error:
+                raise Unreadable(
+                    f"frame {index} of {source.name} ({frame.format.name}) cannot be converted to "
+                    f"RGB: {error.strerror}; convert the video to H.264 with yuv420p"
+                ) from error
+            yield Frame(index, float(info.timestamps[index]), image)
+            position += 1
+            if position == len(wanted):
+                break
+        else:
             raise Unreadable(
-                f"frame {index} of {source.name} ({frame.format.name}) cannot be converted to RGB: "
-                f"{error.strerror}; convert the video to H.264 with yuv420p"
-            ) from error
-        yield Frame(index, float(info.timestamps[index]), image)
-        position += 1
-        if position == len(wanted):
-            return
-    raise Unreadable(
-        f"{source.name} ended before frame {wanted[position]} of the {info.frame_count} that were "
-        "found when it was probed; has the file changed since?"
-    )
+                f"{source.name} ended before frame {wanted[position]} of the {info.frame_count} "
+                "that were found when it was probed; has the file changed since?"
+            )
+    except BaseException:
+        decoder.close()
+        raise
+    _kept.put(source, decoder)
 
 
-def _numbered(source: Path, info: VideoInfo, first: int) -> Iterator[tuple[int, VideoFrame]]:
-    """Frames from number `first` on, with their numbers as `probe` counts them.
+# ---------------------------------------------------------------------------- the way to a frame
 
-    A segment late in a long video should not cost the whole of it, so decoding begins at a
-    keyframe before it where timestamps tell for certain which frame that is.
+
+def keep_open(source: Path | None) -> None:
+    """Let readings of this source, in this process, go on where earlier ones ended.
+
+    Their decoders stay open until another source, or None, is named here. Segments that are read
+    in the order of their starts are then decoded once by each of the readings that a segment
+    needs, however far apart the keyframes lie; where k segments overlap, at most k times. That
+    holds while no more than `_MOST_OPEN` decoders are needed, and while the process lives: the
+    next one begins at a keyframe again. A file that has changed is opened anew.
     """
-    late = info.timestamps[first] > _SEEK_BEYOND_S
-    if late and info.start_pts is not None and not info.damage:
+    _kept.keep(source)
+
+
+def _decoder_before(source: Path, info: VideoInfo, wanted: int) -> _Decoder:
+    """A decoder that will come to a frame, having as little as possible to decode before it.
+
+    It goes on from where a kept one stands, or from a keyframe if one lies between there and the
+    frame, or from the start.
+    """
+    # A field is rebuilt from its neighbours in time, so two frames more are needed.
+    first = max(0, wanted - 2) if info.interlaced else wanted
+    kept = _kept.take(source, wanted)
+    stands = 0 if kept is None else kept.next
+    near_s = _SEEK_BEYOND_S if kept is None else _SEEK_MARGINS_S[0]
+    far = info.timestamps[first] - info.timestamps[stands] > near_s
+    if far and info.start_pts is not None and not info.damage:
         for margin_s in _SEEK_MARGINS_S:
-            with open_video(source) as (container, stream):
-                ticks = (
-                    info.start_pts + info.pts[first] - round(margin_s / Fraction(info.time_base))
-                )
-                try:
-                    container.seek(ticks, stream=stream)
-                except av.error.FFmpegError:
-                    break  # not every container can
-                frames = _from_keyframe(decode_stream(container, stream), info, first)
-                if frames is not None:
-                    yield from frames
-                    return
-    with open_video(source) as (container, stream):
-        for index, frame in enumerate(decode_stream(container, stream)):
-            if index >= first:
-                yield index, frame
+            decoder = _Decoder(source, info, first)
+            if decoder.seek(first, margin_s, beyond=stands):
+                if kept is not None:
+                    kept.close()
+                return decoder
+            decoder.close()
+    return _Decoder(source, info, first) if kept is None else kept
+
+
+class _Decoder:
+    """Numbered frames of a source from one on, as an iterator; the file stays open until `close`.
+
+    Attributes:
+        next: number of the frame that comes next, as `probe` counts it.
+        version: which state of the file this is, see `_version`.
+    """
+
+    def __init__(self, source: Path, info: VideoInfo, first: int) -> None:
+        self._info = info
+        self._open = ExitStack()
+        self._container, self._stream = self._open.enter_context(open_video(source))
+        self.version = _version(source)
+        self._start(enumerate(decode_stream(self._container, self._stream)), first)
+
+    def _start(self, frames: Iterator[tuple[int, VideoFrame]], first: int) -> None:
+        self.next = first
+        frames = itertools.dropwhile(lambda numbered: numbered[0] < first, frames)
+        self._frames = _deinterlace(frames) if self._info.interlaced else frames
+
+    def seek(self, first: int, margin_s: float, beyond: int) -> bool:
+        """Go to frame `first` from a keyframe at least `margin_s` before it.
+
+        False where that keyframe's number is not above `beyond`, or where timestamps do not tell
+        for certain which frame is which; the decoder is of no use then.
+        """
+        info = self._info
+        assert info.start_pts is not None
+        ticks = info.start_pts + info.pts[first] - round(margin_s / Fraction(info.time_base))
+        try:
+            self._container.seek(ticks, stream=self._stream)
+            key = next(
+                packet for packet in self._container.demux(self._stream) if packet.is_keyframe
+            )
+            shown = key.dts if key.pts is None else key.pts
+            if shown is not None and _number(info, shown) <= beyond:
+                return False
+            self._container.seek(ticks, stream=self._stream)
+        except (av.error.FFmpegError, OSError, StopIteration, IndexError, ValueError):
+            return False  # not every container can
+        frames = _from_keyframe(decode_stream(self._container, self._stream), info, first)
+        if frames is None:
+            return False
+        self._start(frames, first)
+        return True
+
+    def __iter__(self) -> _Decoder:
+        return self
+
+    def __next__(self) -> tuple[int, VideoFrame]:
+        index, frame = next(self._frames)
+        self.next = index + 1
+        return index, frame
+
+    @property
+    def ended(self) -> bool:
+        """Whether no frame is to come."""
+        return self.next >= self._info.frame_count
+
+    def close(self) -> None:
+        """Close the file."""
+        self._frames = iter(())
+        self._open.close()
+
+
+class _Kept:
+    """The decoders that wait for the next segment of the source that is kept open."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._source: Path | None = None
+        self._decoders: list[_Decoder] = []  # the one that was used last is the last
+
+    def keep(self, source: Path | None) -> None:
+        with self._lock:
+            if source != self._source:
+                self._close(self._decoders)
+            self._source = source
+
+    def take(self, source: Path, wanted: int) -> _Decoder | None:
+        """Of those that have not passed the wanted frame, the one that stands nearest to it."""
+        with self._lock:
+            if source != self._source:
+                return None
+            version = _version(source)
+            self._close([decoder for decoder in self._decoders if decoder.version != version])
+            before = [decoder for decoder in self._decoders if decoder.next <= wanted]
+            nearest = max(before, key=lambda decoder: decoder.next, default=None)
+            if nearest is not None:
+                self._decoders.remove(nearest)
+            return nearest
+
+    def put(self, source: Path, decoder: _Decoder) -> None:
+        """Take a decoder back, or close it where it is of no further use."""
+        with self._lock:
+            self._decoders.append(decoder)
+            if source != self._source or decoder.ended:
+                self._close([decoder])
+            self._close(self._decoders[:-_MOST_OPEN])
+
+    def _close(self, decoders: Sequence[_Decoder]) -> None:
+        for decoder in list(decoders):
+            self._decoders.remove(decoder)
+            decoder.close()
+
+
+_kept = _Kept()
+
+
+def _version(source: Path) -> tuple[int, int, int] | None:
+    """What changes with a file's bytes; None where it is gone."""
+    try:
+        stat = source.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _number(info: VideoInfo, pts: int) -> int:
+    """Number of the first frame that is shown at, or after, this time of the container's."""
+    assert info.start_pts is not None
+    return bisect.bisect_left(info.pts, pts - info.start_pts)
 
 
 def _from_keyframe(
@@ -163,8 +308,7 @@ def _from_keyframe(
     key = next((frame for frame in frames if frame.key_frame), None)
     if key is None or key.pts is None or info.start_pts is None:
         return None
-    number = bisect.bisect_left(info.pts, key.pts - info.start_pts)
-    for index, frame in enumerate(itertools.chain([key], frames), number):
+    for index, frame in enumerate(itertools.chain([key], frames), _number(info, key.pts)):
         if index > first or frame.pts != info.start_pts + info.pts[index]:
             return None
         if index == first:

@@ -78,6 +78,26 @@ class ArtifactStore:
         self.is_local = isinstance(self.fs, LocalFileSystem)
         self._cache = cache / "artifacts"
 
+    def checked(self) -> ArtifactStore:
+        """This store, after a file has been written to it and deleted again.
+
+        Raises SettingsError when that fails: better before the first video than at each.
+        """
+        name = self.absolute(f"{_PARTS}/{uuid.uuid4().hex}.check")
+        try:
+            with _faults(f"write {name}"):
+                if self.is_local:
+                    Path(name).parent.mkdir(parents=True, exist_ok=True)
+                self.fs.pipe_file(name, b"tracker")
+                self.fs.rm_file(name)
+        except StorageError as error:
+            raise SettingsError(
+                f"the artifact store ARTIFACT_URL={self.url!r} cannot be used: {error}. Is it "
+                "there (a bucket is not made for you), and do the credentials in the environment "
+                "allow to write and delete?"
+            ) from error
+        return self
+
     def absolute(self, path: str) -> str:
         """The store's own path of a relative one."""
         return f"{self.root}/{path}"

@@ -221,8 +221,9 @@ class Catalog:
     ) -> Iterator[DueJob]:  # fmt: skip
         """Jobs of the scope that today's pipeline has not settled, in the manifest's order.
 
-        Jobs of equal content follow each other. Settled is what is done, or has failed for good,
-        with the same pipeline and the same bytes; and what another run holds at the moment.
+        Jobs of equal content follow each other, in the order of their starts, so that one reading
+        passes all of their segments. Settled is what is done, or has failed for good, with the same
+        pipeline and the same bytes; and what another run holds at the moment.
 
         Args:
             scope: the ingest whose videos are meant; None: all.
@@ -249,7 +250,8 @@ class Catalog:
             .where(_within(scope), ~settled)
             .where(or_(col(Job.status) != Status.MISSING_FILE, col(Video.remote_url).is_not(None),
                        col(Video.mtime_ns).is_not(None)))
-            .order_by("first", Video.sha256, Video.line)
+            .order_by("first", Video.sha256, func.coalesce(Video.start_s, 0.0),
+                      func.coalesce(Video.start_frame, 0), Video.line)
             .limit(limit)
         )  # fmt: skip
         return self._jobs(found)
