@@ -133,6 +133,9 @@ def engine_version(engine: str) -> str:
 # ---------------------------------------------------------------------------- OpenVINO
 
 
+_PROCESSOR = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
+
+
 @cache
 def _core() -> Any:
     # Without the package that could send statistics OpenVINO works as well, and loads faster.
@@ -162,9 +165,8 @@ def _compiled(model: Path, outputs: Sequence[int], precision: str, cache: Path) 
     digest = hashlib.sha256(model.read_bytes() + named).hexdigest()
     kept = cache / f"{model.stem}-{precision}-{digest[:16]}.blob"
     try:
-        # Mapped, so that processes share its pages.
         return core.import_model(openvino.tensor_from_file(kept), "CPU", options)
-    except RuntimeError:
+    except (OSError, RuntimeError):  # not there yet, or not whole
         compiled = core.compile_model(_pruned(core.read_model(model), outputs), "CPU", options)
     part = kept.with_name(f"{kept.name}.{os.getpid()}.part")
     try:
@@ -174,9 +176,6 @@ def _compiled(model: Path, outputs: Sequence[int], precision: str, cache: Path) 
     except OSError:
         part.unlink(missing_ok=True)  # a folder nobody may write to costs time, nothing else
     return compiled
-
-
-_PROCESSOR = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
 
 
 def _pruned(model: Any, outputs: Sequence[int]) -> Any:

@@ -75,7 +75,7 @@ class Region:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         matrix = self.matrix(size)
         matrix[:, 2] -= view.x, view.y
-        return cv2.warpAffine(view.image, matrix, size, flags=flags, borderMode=border)  # type: ignore[return-value]  # noqa: E501
+        return cv2.warpAffine(view.image, matrix, size, flags=flags, borderMode=border)  # type: ignore[return-value]
 
     def project(self, points: Points) -> Points:
         """Points [N, 2 or 3] in units of the region (0..1 across and down) to the frame's pixels.
