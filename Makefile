@@ -43,8 +43,10 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# About half an hour; make bench-speed ARGS=--quick takes a few minutes and says less.
 bench-speed: setup
-	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.speed $(ARGS)
+	$(BIN)/python -m benchmarks.startup
 
 clean:
 	rm -rf $(VENV) workspace

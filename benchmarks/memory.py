@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.clips import count_frames, find_clips, lay_out
-from benchmarks.speed import ROOT, process_role
+from benchmarks.contestants import ROOT, process_role
 from benchmarks.tree import Usage, measure
 from tracker_core.errors import CannotRun
 from tracker_core.settings import load_settings

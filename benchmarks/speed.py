@@ -1,145 +1,146 @@
-"""How fast the whole pipeline is, beside a peer and beside a bare loop over the same model.
+"""How fast we are, beside peers and beside the bare cost of the networks.
 
 ::
 
-    python -m benchmarks.speed [--clips DIR_OR_GLOB ...] [--repeat N] [--workers 2]
-                               [--only tracker,floor,pose-format] [--stages] [--json FILE]
+    python -m benchmarks.speed [--clips DIR_OR_GLOB ...] [--repeat N] [--workers 2] [--quick]
+                               [--only NAME,...] [--set NAME=VALUE] [--stages] [--json FILE]
 
-Three contestants work through the same clips, with one worker and with ``--workers``:
-
-- **tracker**: ``tracker run`` on a folder, in a workspace of its own, every frame tracked: probe
-  to avatar package, with its Prefect server and its catalog;
-- **pose-format**: its command ``videos_to_poses``, in an environment made for it;
-- **floor**: decode and HolisticLandmarker, with the tracker's model and options, nothing kept.
-
-Each runs over a few clips and over all of them. What the larger run costs beyond the smaller, per
-frame, is the *steady state*; what is left at no frames is the *start-up* (interpreter, imports,
-server). Contestants take turns, so that what else the machine does falls on all alike.
+Contestants (`benchmarks.contestants`; the table ends by saying what each computes) work through the
+same clips, with one worker and with ``--workers``; between them the networks alone are measured
+(`benchmarks.model_times`). Each contestant runs over a few clips and over all of them. What the
+larger run costs beyond the smaller, per frame, is the *steady state*; what is left at no frames is
+the *start-up* (interpreter, imports, server). All take turns, forwards and backwards, so that what
+else the machine does falls on all alike.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
 import platform
 import shutil
-import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from benchmarks.clips import count_frames, find_clips, lay_out
-from benchmarks.peers.environment import pose_format_command
+from benchmarks.contestants import ROOT, Contestant, as_arguments, contestants, process_role
+from benchmarks.model_times import ModelTimes
+from benchmarks.provider_loop import assignment
+from benchmarks.speed_tables import Measured, floor_name, floor_table, speed_table, stage_table
 from benchmarks.stages import stage_costs
 from benchmarks.tree import Usage, measure
-from tracker_core.errors import CannotRun
+from tracker_core.errors import CannotRun, TrackerError
 from tracker_core.settings import load_settings
-from tracker_core.tracking.models import HOLISTIC_FULL, ModelStore
+from tracker_core.tracking.models import ModelStore
 
-ROOT = Path(__file__).resolve().parents[1]
-FEWEST_CLIPS = 6  # with fewer, copies are made: the difference of two runs must be worth measuring
-
-COMPUTES = {
-    "tracker": "478 face points, blendshapes, smoothing, score, dataset, avatar package, catalog",
-    "pose-format": "plain face mesh of 468 points, no blendshapes; one .pose file a clip",
-    "floor": "the tracker's landmarks, thrown away",
+# The networks alone: name -> the setting ``speed``, and what is computed.
+FLOORS = {
+    floor_name("full"): (
+        "full",
+        "the networks alone, as often as a frame with both hands and the face needs them: "
+        "478 face points, blendshapes",
+    ),
+    floor_name("fast"): ("fast", "the same as the fast mode has them"),
 }
+
+# With fewer clips, copies are made: the difference of two runs must be worth measuring.
+_FEWEST_CLIPS, _CLIPS_QUICK = 6, 4
+_ROUNDS, _ROUNDS_QUICK = 60, 20
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A contestant's two runs of one repetition.
+class Course:
+    """What everybody works through.
 
     Attributes:
-        contestant: key of `COMPUTES`.
-        workers: how many it was told to use.
-        few, all: what the run over a few clips cost, and the one over all.
-        few_frames, all_frames: how many frames those clips have.
+        frames: clip -> its frames.
+        few: the clips of the smaller run.
+        scratch: folder for what is made on the way.
     """
 
-    contestant: str
-    workers: int
-    few: Usage
-    all: Usage
-    few_frames: int
-    all_frames: int
-
-    def per_frame(self, of: Callable[[Usage], float]) -> float:
-        """Steady state: what a further frame costs."""
-        return (of(self.all) - of(self.few)) / (self.all_frames - self.few_frames)
-
-    def start_up(self, of: Callable[[Usage], float]) -> float:
-        """What is left at no frames; never below 0."""
-        return max(0.0, of(self.all) - self.per_frame(of) * self.all_frames)
+    frames: Mapping[Path, int]
+    few: Sequence[Path]
+    scratch: Path
 
     @property
-    def fps(self) -> float:
-        """Frames per second of the steady state."""
-        seconds = self.per_frame(wall)
-        if seconds <= 0:
-            raise CannotRun(
-                f"{self.contestant}: the run over all clips was no longer than the one over a few; "
-                "the machine is too busy, or the clips are too short, to measure anything"
-            )
-        return 1 / seconds
+    def all(self) -> Sequence[Path]:
+        """The clips of the larger run."""
+        return list(self.frames)
 
-    @property
-    def cpu_ms(self) -> float:
-        """CPU milliseconds per frame of the steady state."""
-        return 1000 * self.per_frame(cpu)
-
-
-def wall(usage: Usage) -> float:
-    """Seconds that passed."""
-    return usage.wall_s
-
-
-def cpu(usage: Usage) -> float:
-    """CPU seconds of all processes."""
-    return usage.cpu_s
+    def count(self, clips: Sequence[Path]) -> int:
+        """Frames of some of the clips."""
+        return sum(self.frames[clip] for clip in clips)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure, and write the tables."""
-    given = _arguments(arguments)
-    clips = find_clips(given.clips, ROOT)
+    given, crew = _arguments(arguments)
+    overrides = dict(given.settings)
     ModelStore(load_settings().models_dir).pull()
+    clips = find_clips(given.clips, ROOT)
+    before = psutil.cpu_times()
     with tempfile.TemporaryDirectory(prefix="tracker-speed-") as scratch:
-        measured, costs = _measure(given, clips, Path(scratch))
-    _say(conditions(measured, len(clips)))
-    _say(table(measured))
+        course = lay_course(clips, given.workers, Path(scratch), quick=given.quick)
+        measured, floors = _take_turns(given, crew, course)
+        costs = stage_costs(course.all, Path(scratch) / "stages", overrides) if given.stages else {}
+    _say(conditions(measured, floors, course, _stolen(before)))
+    computes = {name: one.computes for name, one in crew.items()}
+    computes |= {name: what for name, (_, what) in FLOORS.items()}
+    _say(speed_table(measured, floors, computes))
+    if floors:
+        _say(floor_table(measured, floors))
     if given.stages:
         _say(stage_table(measured, costs))
     if given.json:
         report = {
             "machine": _machine(),
             "measured": [dataclasses.asdict(one) for one in measured],
+            "floors": [dataclasses.asdict(one) for one in floors],
             "stages_cpu_ms": costs,
         }
         given.json.write_text(json.dumps(report, indent=2), encoding="utf-8")
 
 
-def _arguments(arguments: list[str] | None) -> argparse.Namespace:
+def _arguments(arguments: list[str] | None) -> tuple[argparse.Namespace, dict[str, Contestant]]:
+    """What was asked for, and who takes part; ``only`` has the names of `FLOORS` as well."""
     parser = argparse.ArgumentParser(
-        description="Speed, CPU time and memory beside pose-format and a bare landmarker loop."
+        description="Speed, CPU time and memory beside pose-format, MediaPipe and bare networks."
     )
     parser.add_argument("--clips", nargs="+", default=[], metavar="DIR_OR_GLOB")
-    parser.add_argument("--repeat", type=_positive, default=2, help="repetitions of everything")
+    parser.add_argument("--repeat", type=_positive, default=3, help="repetitions of everything")
     parser.add_argument("--workers", type=_positive, default=2, help="besides one worker")
-    parser.add_argument("--only", type=_contestants, default=list(COMPUTES), metavar="NAME,...")
+    parser.add_argument("--quick", action="store_true", help="one repetition on the shortest clips")
+    parser.add_argument("--only", metavar="NAME,...", help="contestants, by default all")
+    parser.add_argument(
+        "--set", type=assignment, action="append", default=[], dest="settings",
+        metavar="NAME=VALUE", help="a setting for all that is ours, e.g. engine=litert",
+    )  # fmt: skip
     parser.add_argument("--stages", action="store_true", help="CPU time of each stage as well")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     given = parser.parse_args(arguments)
-    if given.stages and not {"tracker", "floor"} <= set(given.only):
-        parser.error("--stages needs the contestants tracker and floor")
-    return given
+    if given.quick:
+        given.repeat = 1
+    load_settings(dict(given.settings))  # a wrong one is said to be wrong now
+    crew = contestants(dict(given.settings))
+    known = [*crew, *FLOORS]
+    given.only = given.only.split(",") if given.only else known
+    unknown = sorted(set(given.only) - set(known))
+    if unknown:
+        parser.error(f"--only {', '.join(unknown)}: there are {', '.join(known)}")
+    if given.stages and "tracker" not in given.only:
+        parser.error("--stages needs the contestant tracker")
+    return given, {name: one for name, one in crew.items() if name in given.only}
 
 
 def _positive(text: str) -> int:
@@ -149,52 +150,64 @@ def _positive(text: str) -> int:
     return number
 
 
-def _contestants(text: str) -> list[str]:
-    names = text.split(",")
-    for name in names:
-        if name not in COMPUTES:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(COMPUTES)}")
-    return names
+def lay_course(clips: Sequence[Path], workers: int, scratch: Path, *, quick: bool) -> Course:
+    """The clips of both runs, in a folder of their own.
+
+    Raises CannotRun when there are too few for the difference of two runs to say anything.
+    """
+    count = max(_FEWEST_CLIPS, len(clips))
+    if quick:
+        clips = sorted(clips, key=count_frames)[:_CLIPS_QUICK]
+        count = _CLIPS_QUICK
+    frames = {clip: count_frames(clip) for clip in lay_out(clips, count, scratch / "clips")}
+    # As many as keep every worker busy, and short ones, so that the runs differ by much.
+    few = sorted(frames, key=lambda clip: frames[clip])[: max(2, workers)]
+    course = Course(frames, few, scratch)
+    if course.count(course.all) < 2 * course.count(few):
+        raise CannotRun(f"{count} clips are too few for {workers} workers: give more (--clips)")
+    return course
 
 
 # ---------------------------------------------------------------------------- measuring
 
 
-def _measure(
-    given: argparse.Namespace, clips: Sequence[Path], scratch: Path
-) -> tuple[list[Measured], dict[str, float]]:
-    all_clips = lay_out(clips, max(FEWEST_CLIPS, len(clips)), scratch / "clips")
-    frames = {clip: count_frames(clip) for clip in all_clips}
-    # As many as keep every worker busy, and short ones, so that the runs differ by much.
-    few_clips = sorted(all_clips, key=lambda clip: frames[clip])[: max(2, given.workers)]
-    if sum(frames.values()) < 2 * sum(frames[clip] for clip in few_clips):
-        raise CannotRun(
-            f"{len(all_clips)} clips are too few for {given.workers} workers: give more (--clips)"
-        )
-    crew = [(name, workers) for name in given.only for workers in sorted({1, given.workers})]
-    for name in given.only:  # files in the page cache, environment and Prefect's database made
-        _run(name, given.workers, few_clips, scratch)
-    measured = []
+def _take_turns(
+    given: argparse.Namespace, crew: Mapping[str, Contestant], course: Course
+) -> tuple[list[Measured], list[ModelTimes]]:
+    """Run everybody as often as asked for: the contestants' costs, and the networks'."""
+    for name, contestant in crew.items():  # page cache, environments and Prefect's database made
+        run(name, contestant, given.workers, course.few, course.scratch)
+    # From one number of workers to the next, so that what is compared lies close together in time.
+    turns = [(name, n) for n in sorted({1, given.workers}) for name in given.only]
+    measured, floors = [], []
     for repetition in range(given.repeat):
-        for name, workers in crew:
-            one = Measured(
-                contestant=name,
-                workers=workers,
-                few=_run(name, workers, few_clips, scratch),
-                all=_run(name, workers, all_clips, scratch),
-                few_frames=sum(frames[clip] for clip in few_clips),
-                all_frames=sum(frames.values()),
-            )
-            measured.append(one)
-            sys.stderr.write(
-                f"{repetition + 1}/{given.repeat} {name} x{workers}: {one.fps:.1f} frames/s, "
-                f"{one.cpu_ms:.1f} CPU ms/frame\n"
-            )
-    costs = stage_costs(all_clips, scratch / "stages") if given.stages else {}
-    return measured, costs
+        for name, workers in turns if repetition % 2 == 0 else reversed(turns):
+            step = f"{repetition + 1}/{given.repeat} {name} x{workers}"
+            if name in FLOORS:
+                settings = {**dict(given.settings), "speed": FLOORS[name][0]}
+                rounds = _ROUNDS_QUICK if given.quick else _ROUNDS
+                times = _model_times(settings, workers, rounds, course.scratch)
+                floors.append(times)
+                fps, cpu_ms = times.fps, times.frame_cpu_ms()
+            else:
+                one = Measured(
+                    contestant=name,
+                    workers=workers,
+                    few=run(name, crew[name], workers, course.few, course.scratch),
+                    all=run(name, crew[name], workers, course.all, course.scratch),
+                    few_frames=course.count(course.few),
+                    all_frames=course.count(course.all),
+                )
+                measured.append(one)
+                fps, cpu_ms = one.fps, one.cpu_ms
+            sys.stderr.write(f"{step}: {fps:.1f} frames/s, {cpu_ms:.1f} CPU ms/frame\n")
+    order = list(crew)
+    return sorted(measured, key=lambda one: order.index(one.contestant)), floors
 
 
-def _run(name: str, workers: int, clips: Sequence[Path], scratch: Path) -> Usage:
+def run(
+    name: str, contestant: Contestant, workers: int, clips: Sequence[Path], scratch: Path
+) -> Usage:
     """One contestant over some clips, from nothing; raises CannotRun unless it did them all."""
     folder, workspace = scratch / "run" / "clips", scratch / "run" / "workspace"
     folder.mkdir(parents=True)
@@ -202,13 +215,13 @@ def _run(name: str, workers: int, clips: Sequence[Path], scratch: Path) -> Usage
         shutil.copyfile(clip, folder / clip.name)  # pose-format writes beside them
     try:
         usage = measure(
-            _command(name, workers, folder, workspace),
+            contestant.command(folder, workspace, workers),
             scratch / f"{name}.log",
             role=process_role,
             environment={"PREFECT_HOME": str(scratch / "prefect")},
             folder=ROOT,
         )
-        done = _clips_done(name, folder, workspace, usage)
+        done = contestant.clips_done(folder, workspace, usage.output)
     finally:
         shutil.rmtree(scratch / "run")
     if done != len(clips):
@@ -216,162 +229,99 @@ def _run(name: str, workers: int, clips: Sequence[Path], scratch: Path) -> Usage
     return usage
 
 
-def _command(name: str, workers: int, folder: Path, workspace: Path) -> list[str]:
-    if name == "tracker":
-        command = [sys.executable, "-m", "flows.cli", "run", str(folder)]
-        command += ["--workspace", str(workspace), "--workers", str(workers)]
-        return [*command, "--set", "target_fps=source"]
-    if name == "pose-format":
-        command = [str(pose_format_command()), "--format", "mediapipe"]
-        return [*command, "--directory", str(folder), "--num-workers", str(workers)]
-    model = ModelStore(load_settings().models_dir).path(HOLISTIC_FULL)
-    command = [sys.executable, "-m", "benchmarks.peers.bare_loop", str(model), str(folder)]
-    return [*command, "--workers", str(workers)]
+def _model_times(
+    settings: Mapping[str, str], workers: int, rounds: int, scratch: Path
+) -> ModelTimes:
+    """The networks alone, in processes of their own."""
+    command = [sys.executable, "-m", "benchmarks.model_times"]
+    command += ["--workers", str(workers), "--rounds", str(rounds)]
+    usage = measure([*command, *as_arguments(settings)], scratch / "floor.log", folder=ROOT)
+    times = ModelTimes(**json.loads(usage.output))
+    return dataclasses.replace(times, others_cpus=usage.others_cpu_s / usage.wall_s)
 
 
-def _clips_done(name: str, folder: Path, workspace: Path, usage: Usage) -> int:
-    if name == "tracker":
-        return len(list((workspace / "artifacts" / "tracks").rglob("*.parquet")))
-    if name == "pose-format":
-        return sum(1 for made in folder.glob("*.pose") if made.stat().st_size)
-    return len(list(folder.iterdir())) if int(usage.output) else 0
+# ---------------------------------------------------------------------------- conditions
 
 
-def process_role(command: Sequence[str]) -> str:
-    """What a process of a run does, from its command line."""
-    line = " ".join(command)
-    if "uvicorn" in line or "prefect.server" in line:
-        return "Prefect server"
-    if "multiprocessing" in line:
-        return "stage processes"
-    return "main process"
-
-
-# ---------------------------------------------------------------------------- tables
-
-
-def table(measured: Sequence[Measured]) -> str:
-    """Markdown: a row per contestant and number of workers, medians with their spread."""
-    header = [
-        "", "workers", "frames/s", "CPU ms/frame", "of floor", "of pose-format",
-        "peak memory", "start-up", "start-up CPU",
-    ]  # fmt: skip
-    rows = []
-    groups = _grouped(measured)
-    for (name, workers), runs in groups.items():
-        rows.append(
-            [
-                name,
-                str(workers),
-                _spread([run.fps for run in runs]),
-                _spread([run.cpu_ms for run in runs]),
-                _ratio(runs, groups.get(("floor", workers))),
-                _ratio(runs, groups.get(("pose-format", workers))),
-                f"{max(run.all.peak_bytes for run in runs) / 2**20:.0f} MiB",
-                f"{statistics.median(run.start_up(wall) for run in runs):.1f} s",
-                f"{statistics.median(run.start_up(cpu) for run in runs):.1f} s",
-            ]
-        )
-    names = dict.fromkeys(name for name, _ in groups)
-    lines = [f"- {name}: {COMPUTES[name]}" for name in names]
-    return "\n".join([*_markdown(header, rows), "", *lines])
-
-
-def stage_table(measured: Sequence[Measured], costs: Mapping[str, float]) -> str:
-    """Markdown: CPU milliseconds per frame of each stage, and of what is around the stages.
+def conditions(
+    measured: Sequence[Measured], floors: Sequence[ModelTimes], course: Course, stolen: float = 0.0
+) -> str:
+    """Sentences: on what, and how busy the machine was with other things.
 
     Args:
-        measured: with runs of one worker of ``tracker`` and ``floor``.
-        costs: of `stage_costs`: stage -> CPU milliseconds per frame; "bare loop" among them.
+        measured, floors: all repetitions.
+        course: what they ran over.
+        stolen: CPUs that other guests of the same host took from this virtual machine.
     """
-    runs = _grouped(measured)[("tracker", 1)]
-
-    def of_role(role: str) -> float:
-        return statistics.median(
-            1000 * run.per_frame(lambda usage: usage.roles.get(role, 0.0)) for run in runs
-        )
-
-    bare = costs["bare loop"]
-    stages = {name: cost for name, cost in costs.items() if name != "bare loop"}
-    inside = sum(stages.values())
-    parts = {
-        "bare loop (model, decode)": bare,
-        **{
-            ("track, beyond the bare loop" if name == "track" else name): (
-                cost - bare if name == "track" else cost
-            )
-            for name, cost in stages.items()
-        },
-        "stage processes, beyond the stages": of_role("stage processes") - inside,
-        "main process (Prefect client, catalog, store)": of_role("main process"),
-        "Prefect server": of_role("Prefect server"),
-    }
-    parts["all"] = sum(parts.values())
-    rows = [[name, f"{cost:.2f}", f"{cost / bare:.1%}"] for name, cost in parts.items()]
-    return "\n".join(_markdown(["", "CPU ms/frame", "of the bare loop"], rows))
-
-
-def _grouped(measured: Sequence[Measured]) -> dict[tuple[str, int], list[Measured]]:
-    groups: dict[tuple[str, int], list[Measured]] = {}
-    for one in measured:
-        groups.setdefault((one.contestant, one.workers), []).append(one)
-    return groups
-
-
-def _spread(values: Sequence[float]) -> str:
-    middle = f"{statistics.median(values):.1f}"
-    if len(values) == 1:
-        return middle
-    return f"{middle} ({min(values):.1f}–{max(values):.1f})"
-
-
-def _ratio(runs: Sequence[Measured], others: Sequence[Measured] | None) -> str:
-    """CPU per frame, and frames a second, relative to another's medians."""
-    if others is None:
-        return "–"
-
-    def cpu_ms(of: Sequence[Measured]) -> float:
-        return statistics.median(run.cpu_ms for run in of)
-
-    def fps(of: Sequence[Measured]) -> float:
-        return statistics.median(run.fps for run in of)
-
-    cpu_ratio, fps_ratio = cpu_ms(runs) / cpu_ms(others), fps(runs) / fps(others)
-    return f"CPU x{cpu_ratio:.2f}, speed x{fps_ratio:.2f}"
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [list(header), ["---"] * len(header), *map(list, rows)]
-    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(header))]
-    padded = [[cell.ljust(w) for cell, w in zip(line, widths, strict=True)] for line in lines]
-    return [f"| {' | '.join(line)} |" for line in padded]
-
-
-def conditions(measured: Sequence[Measured], clips: int) -> str:
-    """Sentences: on what, and how busy the machine was with other things."""
     machine = _machine()
-    runs = [usage for one in measured for usage in (one.few, one.all)]
-    others = sum(run.others_cpu_s for run in runs) / sum(run.wall_s for run in runs)
+    busy = [
+        (run.others_cpu_s / run.wall_s, f"{one.contestant} x{one.workers}")
+        for one in measured
+        for run in (one.few, one.all)
+    ]
+    busy += [(one.others_cpus, f"{floor_name(one.speed)} x{one.workers}") for one in floors]
+    most, disturbed = max(busy)
+    repetitions = max(
+        Counter(
+            [(one.contestant, one.workers) for one in measured]
+            + [(times.speed, times.workers) for times in floors]
+        ).values()
+    )
     warning = (
-        " That is much: trust the CPU times, not the frames per second." if others > 0.2 else ""
+        " That is much: trust the CPU times, not the frames per second, and measure again."
+        if most + stolen > 0.2
+        else ""
     )
     return (
-        f"{clips} clips, {measured[0].all_frames} frames a run, "
-        f"{len(measured) // len(_grouped(measured))} repetitions; {machine['cpus']} CPUs "
-        f"({machine['processor']}), {machine['memory_gib']:.0f} GiB, {machine['system']}.\n"
-        f"Meanwhile other processes took {others:.2f} CPUs on average.{warning}\n"
-        "Medians (lowest-highest) of the steady state; memory is of the whole process tree."
+        f"{len(course.all)} clips, {course.count(course.all)} frames a run, "
+        f"{repetitions} repetitions; {machine['cpus']} CPUs ({machine['processor']}), "
+        f"{machine['memory_gib']:.0f} GiB, {machine['system']}, Python {machine['python']}; "
+        f"{machine['engines']}.\n"
+        f"Other processes took at most {most:.2f} CPUs during a run (of {disturbed}), and other "
+        f"guests of the host {stolen:.2f} on average.{warning}\n"
+        "Medians (lowest–highest) of the steady state; memory is of the whole process tree."
     )
 
 
-def _machine() -> dict[str, Any]:
+def _stolen(before: Any) -> float:
+    """CPUs on average that the host gave to others since ``before``, which psutil.cpu_times() gave.
+
+    0 where the system does not say.
+    """
+    now = psutil.cpu_times()
+    passed = sum(now[:8]) - sum(before[:8])  # those after the eighth are counted in others, too
+    stolen = getattr(now, "steal", 0.0) - getattr(before, "steal", 0.0)
+    return float(stolen / passed * (os.cpu_count() or 1)) if passed else 0.0
+
+
+def _machine() -> dict[str, str | int | float | None]:
     return {
         "cpus": os.cpu_count(),
-        "processor": platform.processor() or platform.machine(),
+        "processor": _processor(),
         "memory_gib": psutil.virtual_memory().total / 2**30,
         "system": platform.system(),
         "python": platform.python_version(),
+        "engines": _engines(),
     }
+
+
+def _processor() -> str:
+    """The processor's name; on Linux only the kernel tells it."""
+    told = Path("/proc/cpuinfo")
+    if told.is_file():
+        for line in told.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _engines() -> str:
+    """Names and versions of the installed engines."""
+    found = {}
+    for name in ("mediapipe", "openvino", "ai-edge-litert", "onnxruntime"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return ", ".join(f"{name} {number}" for name, number in found.items())
 
 
 def _say(text: str) -> None:
@@ -382,5 +332,5 @@ def _say(text: str) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except CannotRun as error:
+    except TrackerError as error:
         raise SystemExit(f"benchmarks.speed: {error}") from None

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.peers import bare_loop
+from benchmarks.provider_loop import track_clip
 from tracker_core.pipeline import PIPELINE, run_stage
 from tracker_core.settings import load_settings
 from tracker_core.stages import Facts, StageWork, Subject
-from tracker_core.tracking.models import HOLISTIC_FULL, ModelStore, sha256_file
+from tracker_core.tracking.models import sha256_file
 
 
-def stage_costs(clips: Sequence[Path], scratch: Path) -> dict[str, float]:
-    """CPU milliseconds per frame of each stage, and of the ``bare loop`` over the same clips.
+def stage_costs(
+    clips: Sequence[Path], scratch: Path, overrides: Mapping[str, str]
+) -> dict[str, float]:
+    """CPU milliseconds per frame of each stage, and of its provider in a ``bare loop``.
 
     The two take turns clip by clip. What every process pays once (imports, first use of the
     model) is paid on the first clip, before anything is counted.
     """
-    model = ModelStore(load_settings().models_dir).path(HOLISTIC_FULL)
     spent = {stage.name: 0.0 for stage in PIPELINE} | {"bare loop": 0.0}
     frames = 0
     for number, clip in enumerate([clips[0], *clips]):
         began = time.process_time()
-        bare_frames = bare_loop.track(clip, model)
+        bare_frames, _ = track_clip(clip, overrides)
         cost = {"bare loop": time.process_time() - began}
-        cost |= _stages(clip, scratch / str(number))
+        cost |= _stages(clip, scratch / str(number), overrides)
         if number == 0:
             continue
         frames += bare_frames
@@ -35,9 +36,9 @@ def stage_costs(clips: Sequence[Path], scratch: Path) -> dict[str, float]:
     return {name: 1000 * seconds / frames for name, seconds in spent.items()}
 
 
-def _stages(clip: Path, folder: Path) -> dict[str, float]:
+def _stages(clip: Path, folder: Path, overrides: Mapping[str, str]) -> dict[str, float]:
     """Stage -> CPU seconds of one clip, all files kept in ``folder``."""
-    settings = load_settings({"target_fps": "source"})
+    settings = load_settings({"target_fps": "source", **overrides})
     content = sha256_file(clip)
     inputs: dict[str, dict[str, Path]] = {}
     facts: dict[str, Facts] = {}

@@ -53,7 +53,7 @@ class Stage:
 
 PIPELINE: tuple[Stage, ...] = (
     Stage(
-        "probe", 1, (), "`VideoInfo`: true timestamps, size, rotation, damage",
+        "probe", 2, (), "`VideoInfo`: true timestamps, size, rotation, damage",
         stages.probe_parameters, stages.run_probe, reads_source=True,
     ),
     Stage(
@@ -62,7 +62,7 @@ PIPELINE: tuple[Stage, ...] = (
         stages.normalize_parameters, stages.run_normalize, reads_source=True,
     ),
     Stage(
-        "roi", 1, ("probe", "normalize"), "the main person's box per frame",
+        "roi", 2, ("probe", "normalize"), "the main person's box per frame",
         stages.roi_parameters, stages.run_roi, reads_source=True,
     ),
     Stage(

@@ -39,10 +39,11 @@ from tracker_core.preprocess.normalize import (
 from tracker_core.preprocess.roi import Roi, RoiParameters, find_roi, sample_indices
 from tracker_core.settings import Settings
 from tracker_core.store.artifacts import StageRecord
-from tracker_core.tracking.mediapipe import pose_box_detector
-from tracker_core.tracking.models import POSE_FULL, ModelStore
-from tracker_core.tracking.video import track_video
+from tracker_core.tracking.holistic.loading import borrowed
+from tracker_core.tracking.holistic.people import PeopleDetector
+from tracker_core.tracking.models import HOLISTIC_NETWORKS, ModelStore
 from tracker_core.tracking.registry import provider
+from tracker_core.tracking.video import track_video
 
 Facts = dict[str, Any]
 
@@ -178,15 +179,16 @@ def run_normalize(work: StageWork) -> Facts:
 def roi_parameters(settings: Settings) -> dict[str, Any]:
     """`RoiParameters` and the detector's model."""
     parameters = RoiParameters(interval_s=settings.roi_interval_s, crop=settings.roi_crop)
-    return {**asdict(parameters), "model": POSE_FULL.sha256}
+    return {**asdict(parameters), "model": HOLISTIC_NETWORKS.sha256, "engine": settings.engine}
 
 
 def run_roi(work: StageWork) -> Facts:
     """``roi.json``: a `Roi`."""
-    given = {name: value for name, value in work.parameters.items() if name != "model"}
+    given = dict(work.parameters)
+    engine = given.pop("engine")
+    del given["model"]
     parameters = RoiParameters(**given)
     normalized = _normalized(work)
-    detector = pose_box_detector(work.models, parameters.max_people)
 
     def look(interval_s: float) -> Roi:
         samples = sample_indices(normalized.timestamps, interval_s)
@@ -198,9 +200,11 @@ def run_roi(work: StageWork) -> Facts:
             parameters,
         )
 
-    roi = look(parameters.interval_s)
-    if roi.people > 1 or roi.moves:
-        roi = look(parameters.interval_s / 4)
+    with borrowed(work.models, engine) as networks:
+        detector = PeopleDetector(networks, parameters.max_people)
+        roi = look(parameters.interval_s)
+        if roi.people > 1 or roi.moves:
+            roi = look(parameters.interval_s / 4)
     _write(work.out / "roi.json", json.dumps(roi.to_json()))
     return {"people": roi.people, "crop": roi.crop}
 

@@ -1,23 +1,24 @@
-"""The floor: decode, square canvas, HolisticLandmarker, and nothing else. No result is kept.
+"""Decode, square canvas, HolisticLandmarker, and nothing else. No result is kept.
 
 ::
 
     python -m benchmarks.peers.bare_loop MODEL FOLDER --workers 2
 
-Prints the number of frames. Same model, options and canvas as the provider ``mediapipe``.
+Prints the numbers of frames as JSON. Same model, options and canvas as the provider ``mediapipe``.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
+import json
 import os
 import sys
 from functools import partial
 from pathlib import Path
 
-import av
 import numpy as np
+
+from benchmarks.loops import over_clips, views
 
 
 def track(clip: Path, model: Path) -> int:
@@ -33,14 +34,14 @@ def track(clip: Path, model: Path) -> int:
     )
     frames = 0
     canvas = np.zeros((0, 0, 3), np.uint8)
-    with vision.HolisticLandmarker.create_from_options(options) as landmarker, av.open(clip) as box:
-        for frame in box.decode(video=0):
+    with vision.HolisticLandmarker.create_from_options(options) as landmarker:
+        for view in views(clip):
+            height, width = view.image.shape[:2]
             if not len(canvas):
-                side = max(frame.width, frame.height)
-                canvas = np.zeros((side, side, 3), np.uint8)
-            canvas[: frame.height, : frame.width] = frame.to_ndarray(format="rgb24")
+                canvas = np.zeros((max(height, width), max(height, width), 3), np.uint8)
+            canvas[:height, :width] = view.image
             image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=canvas)
-            landmarker.detect_for_video(image, frames * 40)
+            landmarker.detect_for_video(image, round(1000 * view.timestamp_s))
             frames += 1
     return frames
 
@@ -52,16 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args(arguments)
-    clips = sorted(path for path in given.folder.iterdir() if path.is_file())
-    work = partial(track, model=given.model)
-    if given.workers == 1:
-        frames = sum(map(work, clips))
-    else:
-        with multiprocessing.get_context("spawn").Pool(given.workers) as pool:
-            frames = sum(pool.imap_unordered(work, clips))
-            pool.close()
-            pool.join()
-    sys.stdout.write(f"{frames}\n")
+    frames = over_clips(partial(track, model=given.model), given.folder, given.workers)
+    sys.stdout.write(json.dumps({"frames": frames}) + "\n")
 
 
 if __name__ == "__main__":

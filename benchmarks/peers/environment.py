@@ -26,6 +26,15 @@ def pose_format_command(cache: Path | None = None) -> Path:
 
     Raises CannotRun without a Python that it runs on, or when the packages cannot be had.
     """
+    return _program("videos_to_poses", cache)
+
+
+def pose_format_python(cache: Path | None = None) -> Path:
+    """Path of the interpreter that has pose-format's packages; installed first, as above."""
+    return _program("python", cache)
+
+
+def _program(name: str, cache: Path | None) -> Path:
     folder = (cache or cache_folder()) / "pose-format-0.15.0"
     scripts = folder / ("Scripts" if os.name == "nt" else "bin")
     ready = folder / "ready"
@@ -34,10 +43,10 @@ def pose_format_command(cache: Path | None = None) -> Path:
         pip = [str(scripts / "python"), "-m", "pip", "install", "--quiet"]
         _run([*pip, "--disable-pip-version-check", *REQUIREMENTS], "install pose-format")
         ready.write_text("\n".join(REQUIREMENTS), encoding="utf-8")
-    command = shutil.which("videos_to_poses", path=str(scripts))
-    if command is None:
-        raise CannotRun(f"{scripts} has no videos_to_poses: delete {folder} and run this again")
-    return Path(command)
+    program = shutil.which(name, path=str(scripts))
+    if program is None:
+        raise CannotRun(f"{scripts} has no {name}: delete {folder} and run this again")
+    return Path(program)
 
 
 def _python() -> str:
@@ -50,7 +59,7 @@ def _python() -> str:
             return found
     raise CannotRun(
         "pose-format's mediapipe 0.10.21 needs Python 3.10 to 3.12, and none is installed: "
-        "install one, or leave the peer out with --only tracker,floor"
+        "install one, or leave the peers out with --only tracker,landmarker"
     )
 
 

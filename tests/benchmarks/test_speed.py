@@ -1,20 +1,34 @@
-"""The benchmarks' own arithmetic, on measurements made up for it."""
+"""The benchmarks' own arithmetic, on measurements made up for it; every contestant once."""
 
 from __future__ import annotations
 
+import json
+import math
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from benchmarks import clips, memory, speed
+from benchmarks import clips, memory, speed, speed_tables, startup
+from benchmarks.contestants import contestants, process_role
+from benchmarks.loops import views
+from benchmarks.model_times import FULL_FRAME, ModelTimes, model_times, time_networks
 from benchmarks.peers import environment
-from benchmarks.speed import Measured
+from benchmarks.provider_loop import assignment, track_clip
+from benchmarks.speed_tables import Measured
+from benchmarks.stages import stage_costs
+from benchmarks.startup import Start
 from benchmarks.tree import Usage, measure
-from tracker_core.errors import CannotRun
-from tracker_core.tracking.models import sha256_file
+from tracker_core.errors import CannotRun, SettingsError
+from tracker_core.media.decode import read_frames
+from tracker_core.pipeline import STAGES
+from tracker_core.settings import load_settings
+from tracker_core.tracking.inference import Array, Network
+from tracker_core.tracking.models import HOLISTIC_NETWORKS, ModelStore, sha256_file
 
 
 def usage(wall_s: float, cpu_s: float, **roles: float) -> Usage:
@@ -22,7 +36,13 @@ def usage(wall_s: float, cpu_s: float, **roles: float) -> Usage:
 
 
 def measured(
-    name: str, workers: int = 1, *, ms: float, cpu_ms: float, start: float = 2.0
+    name: str,
+    workers: int = 1,
+    *,
+    ms: float,
+    cpu_ms: float,
+    start: float = 2.0,
+    printed: str = "",
 ) -> Measured:
     """A contestant whose every frame takes ``ms``, after ``start`` seconds."""
     few, many = 100, 900
@@ -30,10 +50,16 @@ def measured(
         name,
         workers,
         usage(start + few * ms / 1000, start + few * cpu_ms / 1000),
-        usage(start + many * ms / 1000, start + many * cpu_ms / 1000),
+        replace(usage(start + many * ms / 1000, start + many * cpu_ms / 1000), output=printed),
         few,
         many,
     )
+
+
+def networks_of(cpu_ms: float, workers: int = 1, speed: str = "full") -> ModelTimes:
+    """A full frame takes so much CPU time, and twice that time passes; pose alone counts."""
+    cpu = dict.fromkeys(FULL_FRAME, 0.0) | {"pose": cpu_ms, "pose_detector": 10}
+    return ModelTimes(speed, workers, {name: 2 * value for name, value in cpu.items()}, cpu)
 
 
 def cells(table: str, row: str) -> list[str]:
@@ -45,47 +71,107 @@ def test_steady_state_and_start_up_are_told_apart() -> None:
     one = measured("tracker", ms=50, cpu_ms=66, start=7.5)
     assert one.fps == pytest.approx(20)
     assert one.cpu_ms == pytest.approx(66)
-    assert one.start_up(speed.wall) == pytest.approx(7.5)
-    assert one.start_up(speed.cpu) == pytest.approx(7.5)
+    assert one.start_up(speed_tables.wall) == pytest.approx(7.5)
+    assert one.start_up(speed_tables.cpu) == pytest.approx(7.5)
 
 
 def test_a_measurement_that_says_nothing_is_an_error() -> None:
     same = usage(5, 5)
     with pytest.raises(CannotRun, match="too busy, or the clips are too short"):
-        _ = Measured("floor", 1, same, same, 100, 900).fps
+        _ = Measured("landmarker", 1, same, same, 100, 900).fps
 
 
-def test_table_gives_medians_spreads_and_ratios_of_the_same_number_of_workers() -> None:
+COMPUTES = {"holistic": "ours", "pose-format": "a plain mesh", "floor": "networks"}
+
+
+def test_table_gives_medians_and_ratios_within_each_repetition() -> None:
     runs = [
-        measured("tracker", ms=50, cpu_ms=66),
-        measured("tracker", ms=40, cpu_ms=70),
-        measured("tracker", ms=40, cpu_ms=66),
-        measured("floor", ms=50, cpu_ms=60),
-        measured("floor", 2, ms=1, cpu_ms=1),
-        measured("pose-format", ms=80, cpu_ms=33),
+        measured("holistic", ms=50, cpu_ms=66),
+        measured("holistic", ms=40, cpu_ms=70),
+        measured("holistic", ms=40, cpu_ms=66),
+        measured("pose-format", ms=100, cpu_ms=33),
+        measured("pose-format", ms=40, cpu_ms=35),
+        measured("pose-format", ms=60, cpu_ms=66),
+        *(measured("pose-format", 2, ms=1, cpu_ms=1) for _ in range(3)),
     ]
-    table = speed.table(runs)
-    row = cells(table, "tracker")
-    assert row[1:4] == ["1", "25.0 (20.0–25.0)", "66.0 (66.0–70.0)"]
-    assert row[4] == "CPU x1.10, speed x1.25"
-    assert row[5] == "CPU x2.00, speed x2.00"
-    assert row[6:] == ["100 MiB", "2.0 s", "2.0 s"]
-    assert "plain face mesh" in table
+    floors = [networks_of(ms) for ms in (60, 50, 66)]
+    table = speed_tables.speed_table(runs, floors, COMPUTES)
+    assert cells(table, "holistic")[1:] == [
+        "1",
+        "25.0 (20.0–25.0)",
+        "66.0 (66.0–70.0)",
+        "100 (100–100)",
+        "1.50 (1.00–2.00)",  # not 25.0 / 16.7, the ratio of the medians' own repetitions
+        "2.00 (1.00–2.00)",
+        "1.00 (1.00–1.00)",
+        "1.10 (1.00–1.40)",
+        "–",
+        "2.0 (2.0–2.0)",
+    ]
+    floor = cells(table, "floor")
+    assert floor[1:5] == ["1", "8.3 (7.6–10.0)", "60.0 (50.0–66.0)", "–"]
+    assert floor[8:10] == ["1.00 (1.00–1.00)", "1.00 (1.00–1.00)"]
+    assert "- pose-format: a plain mesh" in table
     widths = {len(line) for line in table.splitlines() if line.startswith("|")}
     assert len(widths) == 1
 
 
-def test_table_without_a_contestant_has_a_dash_for_it() -> None:
-    assert cells(speed.table([measured("tracker", ms=50, cpu_ms=66)]), "tracker")[4:6] == ["–", "–"]
+def test_table_without_a_peer_or_a_floor_has_dashes_for_them() -> None:
+    table = speed_tables.speed_table([measured("holistic", ms=50, cpu_ms=66)], [], COMPUTES)
+    assert cells(table, "holistic")[5:10] == ["–"] * 5
+    assert "floor:" not in table
+
+
+def counted(speed: str, **calls: int) -> str:
+    return json.dumps({"calls": calls, "speed": speed})
+
+
+def test_counted_networks_are_weighed_by_what_they_cost_at_their_speed() -> None:
+    """Of 900 frames the pose network ran in half, its detector in a tenth."""
+    runs = [
+        measured("holistic", ms=50, cpu_ms=22, printed=counted("full", pose=450, pose_detector=90)),
+        measured("holistic-fast", ms=50, cpu_ms=12, printed=counted("fast", pose=900)),
+    ]
+    floors = [networks_of(20), networks_of(8, speed="fast")]
+    table = speed_tables.speed_table(
+        runs, floors, COMPUTES | {"holistic-fast": "ours", "floor-fast": "networks"}
+    )
+    assert cells(table, "holistic")[8:10] == ["1.10", "2.00"]  # of 20, and of 0.5 * 20 + 0.1 * 10
+    assert cells(table, "holistic-fast")[8:10] == ["0.60", "1.50"]  # of 20, and of 8
+    assert cells(table, "floor-fast")[8:10] == ["0.40", "1.00"]
+    table = speed_tables.floor_table(runs, floors)
+    assert cells(table, "pose_detector")[1:] == ["10.00", "10.00", "0.00", "0.00", "0.10", "0.00"]
+    assert cells(table, "CPU ms/frame")[3:] == ["20.0", "8.0", "11.0", "8.0"]
+
+
+def test_a_network_that_nobody_measured_is_not_left_out_silently() -> None:
+    assert networks_of(20).frame_cpu_ms({"pose": 2}) == 40
+    assert math.isnan(networks_of(20).frame_cpu_ms({"pose": 1, "nose": 0.1}))
+    runs = [measured("holistic", ms=50, cpu_ms=22, printed=counted("full", nose=900))]
+    table = speed_tables.speed_table(runs, [networks_of(20)], COMPUTES)
+    assert cells(table, "holistic")[9] == "–"
+
+
+def test_two_workers_on_the_networks_alone_do_twice_as_many_frames() -> None:
+    assert networks_of(25).fps == pytest.approx(20)
+    assert networks_of(25, workers=2).fps == pytest.approx(40)
 
 
 def test_a_busy_machine_is_said_to_be_one() -> None:
+    course = speed.Course({Path("a"): 4, Path("b"): 5}, [Path("a")], Path())
     quiet, busy = Usage(10, 8, {}, 1, ""), Usage(10, 8, {}, 1, "", others_cpu_s=8)
-    calm = speed.conditions([Measured("floor", 1, quiet, quiet, 1, 9)], 3)
-    assert "3 clips, 9 frames a run, 1 repetitions" in calm
-    assert "0.00 CPUs on average.\n" in calm
-    loud = speed.conditions([Measured("floor", 1, quiet, busy, 1, 9)], 3)
-    assert "0.40 CPUs on average. That is much: trust the CPU times" in loud
+    calm = Measured("landmarker", 1, quiet, quiet, 4, 9)
+    disturbed = Measured("legacy", 2, quiet, busy, 4, 9)
+    said = speed.conditions([calm, calm], [networks_of(20)], course)
+    assert "2 clips, 9 frames a run, 2 repetitions" in said
+    assert "at most 0.00 CPUs during a run" in said
+    assert "host 0.00 on average.\n" in said
+    said = speed.conditions([calm, disturbed], [], course)
+    assert "at most 0.80 CPUs during a run (of legacy x2)" in said
+    assert "That is much: trust the CPU times" in said
+    loud = replace(networks_of(20, workers=2), others_cpus=0.9)
+    assert "0.90 CPUs during a run (of floor x2)" in speed.conditions([disturbed], [loud], course)
+    assert "0.30 on average. That is much" in speed.conditions([calm], [], course, stolen=0.3)
 
 
 def test_stage_table_adds_up() -> None:
@@ -101,7 +187,7 @@ def test_stage_table_adds_up() -> None:
         )
 
     run = Measured("tracker", 1, both(100), both(900), 100, 900)
-    table = speed.stage_table([run], {"bare loop": 60, "roi": 3, "track": 61, "smooth": 1})
+    table = speed_tables.stage_table([run], {"bare loop": 60, "roi": 3, "track": 61, "smooth": 1})
     assert cells(table, "track, beyond the bare loop")[1:] == ["1.00", "1.7%"]
     assert cells(table, "stage processes, beyond the stages")[1] == "5.00"
     assert cells(table, "Prefect server")[1:] == ["3.00", "5.0%"]
@@ -110,11 +196,33 @@ def test_stage_table_adds_up() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--repeat", "0"], ["--only", "openpose"], ["--stages", "--only", "tracker"]],
+    [
+        ["--repeat", "0"],
+        ["--only", "openpose"],
+        ["--stages", "--only", "landmarker"],
+        ["--set", "engine"],
+    ],
 )
 def test_arguments_that_make_no_sense_are_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit):
         speed.main(arguments)
+
+
+def test_a_setting_that_is_not_there_is_refused_before_anything_runs() -> None:
+    assert assignment("ENGINE=onnx") == ("engine", "onnx")
+    with pytest.raises(SettingsError, match="there is no setting enigne"):
+        speed.main(["--set", "enigne=onnx"])
+
+
+def test_what_is_ours_runs_at_the_settings_given() -> None:
+    ours = contestants({"engine": "litert", "speed": "full"})["holistic-fast"]
+    assert ours.command(Path("clips"), Path("workspace"), 2)[3:] == [
+        *("clips", "--workers", "2", "--set", "engine=litert", "--set", "speed=fast"),
+        *("--set", "tracking_provider=holistic", "--set", "face_mesh=attention"),
+    ]
+    tracker = contestants({"tracking_provider": "holistic", "engine": "litert"})["tracker"]
+    assert "with the provider holistic" in tracker.computes
+    assert tracker.command(Path("clips"), Path("workspace"), 2)[-2:] == ["--set", "engine=litert"]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +234,7 @@ def test_arguments_that_make_no_sense_are_refused(arguments: list[str]) -> None:
     ],
 )
 def test_roles_of_processes(command: list[str], role: str) -> None:
-    assert speed.process_role(command) == role
+    assert process_role(command) == role
 
 
 def test_the_whole_tree_is_measured(tmp_path: Path) -> None:
@@ -145,6 +253,147 @@ def test_the_whole_tree_is_measured(tmp_path: Path) -> None:
 def test_a_command_that_fails_is_an_error_with_its_words(tmp_path: Path) -> None:
     with pytest.raises(CannotRun, match="no luck"):
         measure([sys.executable, "-c", "raise SystemExit('no luck')"], tmp_path / "log")
+
+
+@pytest.fixture(scope="module")
+def short_clip(signer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first 12 frames of a clip with a person in it."""
+    path = tmp_path_factory.mktemp("clips") / "short.mp4"
+    frames = [frame.image for frame in read_frames(signer, indices=range(12))]
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mpeg4", rate=25, options={"qscale": "2"})
+        assert isinstance(stream, av.VideoStream)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.parametrize("name", list(contestants({})))
+def test_every_contestant_does_its_clips(name: str, short_clip: Path, tmp_path: Path) -> None:
+    made = environment.cache_folder() / "pose-format-0.15.0" / "ready"
+    if name in ("pose-format", "legacy") and not made.is_file():
+        pytest.skip("needs pose-format's environment: `make bench-speed` makes it")
+    found = speed.run(name, contestants({})[name], 2, [short_clip], tmp_path)
+    assert found.cpu_s > 0.1
+    if found.output.startswith("{"):
+        told = json.loads(found.output)
+        assert told["frames"] == [12]
+        assert ("pose" in told.get("calls", {})) == name.startswith("holistic")
+
+
+def test_clips_that_were_not_done_are_an_error(short_clip: Path, tmp_path: Path) -> None:
+    lazy = contestants({})["landmarker"]
+    idle = [sys.executable, "-c", "print('{\"frames\": [0]}')"]
+    idler = type(lazy)("nothing", lambda *_: idle, lazy.clips_done)
+    with pytest.raises(CannotRun, match="idler did 0 of 1 clips"):
+        speed.run("idler", idler, 1, [short_clip], tmp_path)
+
+
+@pytest.mark.usefixtures("models")
+def test_a_provider_in_a_bare_loop_sees_every_frame(short_clip: Path) -> None:
+    frames, calls = track_clip(short_clip, {"tracking_provider": "mediapipe"})
+    assert (frames, dict(calls)) == (12, {})  # MediaPipe's graph does not tell what it ran
+    frames, calls = track_clip(short_clip, {"tracking_provider": "holistic"})
+    assert frames == 12
+    assert 0 < calls["pose_detector"] < calls["pose"] <= 12
+
+
+@pytest.mark.usefixtures("models")
+def test_stages_and_the_bare_loop_cost_something(short_clip: Path, tmp_path: Path) -> None:
+    costs = stage_costs([short_clip], tmp_path, {})
+    assert set(costs) == {*STAGES, "bare loop"}
+    assert costs["track"] > 1
+    assert costs["bare loop"] > 1
+
+
+def test_a_loop_sees_every_frame_in_order(tmp_path: Path) -> None:
+    seen = list(views(write_clip(tmp_path / "a.mp4", 20)))
+    assert [view.timestamp_s for view in seen] == [number / 25 for number in range(20)]
+    assert {view.image.shape for view in seen} == {(48, 64, 3)}
+    brightness = [view.image.mean() for view in seen]
+    assert brightness == sorted(brightness)
+    assert brightness[-1] - brightness[0] > 140
+
+
+def test_the_quick_course_takes_the_shortest_clips(tmp_path: Path) -> None:
+    made = [write_clip(tmp_path / f"{count}.mp4", count) for count in (30, 5, 6, 7, 20, 25)]
+    course = speed.lay_course(made, 2, tmp_path / "quick", quick=True)
+    assert sorted(course.frames.values()) == [5, 6, 7, 20]
+    assert course.count(course.few) == 11
+    whole = speed.lay_course(made[:1], 2, tmp_path / "whole", quick=False)
+    assert list(whole.frames.values()) == [30] * 6
+    with pytest.raises(CannotRun, match="6 clips are too few for 4 workers"):
+        speed.lay_course(made[:1], 4, tmp_path / "few", quick=False)
+
+
+class Counting:
+    """A network that counts its runs."""
+
+    def __init__(self) -> None:
+        self.input_shape: tuple[int, ...] = (1, 2, 2, 3)
+        self.runs = 0
+
+    def __call__(self, array: Array) -> Sequence[Array]:
+        assert array.shape == self.input_shape
+        self.runs += 1
+        return [array]
+
+
+def test_networks_run_as_often_as_a_frame_needs_them() -> None:
+    hand, detector = Counting(), Counting()
+    networks: dict[str, Network] = {"hand": hand, "pose_detector": detector}
+    times = time_networks(networks, rounds=5, warm_up=2)
+    assert (hand.runs, detector.runs) == (14, 7)
+    assert [len(times[name]) for name in networks] == [10, 5]
+
+
+@pytest.mark.usefixtures("models")
+def test_the_networks_of_the_provider_are_measured() -> None:
+    times = model_times({"engine": "litert"}, workers=2, rounds=2)
+    assert set(FULL_FRAME) < set(times.cpu_ms)
+    assert len(times.cpu_ms) == len(HOLISTIC_NETWORKS.members)
+    assert times.cpu_ms["pose"] > times.cpu_ms["blendshapes"] > 0
+    assert times.frame_cpu_ms() > times.cpu_ms["pose"]
+    assert (times.speed, times.workers) == ("full", 2)
+
+
+def test_start_ups_are_summed_and_judged() -> None:
+    starts = [
+        Start("ours", "cold", 0.2, 0.2, 0.3, 200_000_000, 553),
+        Start("ours", "warm", 0.2, 0.1, 0.1, 260_000_000, 553),
+        Start("ours", "warm", 0.1, 0.1, 0.1, 270_000_000, 553),
+    ]
+    table = startup.table(starts)
+    cold, warm = (line for line in table.splitlines() if line.startswith("| ours"))
+    assert [cell.strip() for cell in cold.strip("|").split("|")][5:] == [
+        *("0.70", "200", "553", "no, yes")
+    ]
+    assert "| 0.35 (0.30–0.40) | 265 (260–270) | 553       | yes, no " in warm
+
+
+def test_a_cold_start_has_the_models_and_nothing_made_of_them(tmp_path: Path) -> None:
+    (tmp_path / "models" / "compiled").mkdir(parents=True)
+    (tmp_path / "models" / "compiled" / "network.blob").write_bytes(b"kept")
+    (tmp_path / "models" / "bundle.task").write_bytes(b"model")
+    copied = startup.copy_files(tmp_path / "models", tmp_path / "home" / "models")
+    assert [path.name for path in copied.rglob("*")] == ["bundle.task"]
+
+
+def test_a_process_is_timed_to_its_first_landmarks(
+    models: ModelStore, signer: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "picture.npy", startup.middle_frame(signer))
+    options = load_settings({"models_dir": models.folder}).model_dump(mode="json")
+    one = startup.start("mediapipe", "warm", options, tmp_path / "picture.npy", tmp_path)
+    assert one.landmarks >= 33
+    assert min(one.import_s, one.load_s, one.first_frame_s) > 0
+    assert 50 < one.peak_mb < 2000
+    with pytest.raises(CannotRun, match="there is no tracking provider 'openpose'"):
+        startup.start("openpose", "warm", options, tmp_path / "picture.npy", tmp_path)
 
 
 def write_clip(path: Path, frames: int = 5, codec: str = "mpeg4", b_frames: int = 0) -> Path:
@@ -197,12 +446,14 @@ def test_the_peer_is_installed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         commands.append([what, *command])
         scripts = tmp_path / "pose-format-0.15.0" / "bin"
         scripts.mkdir(parents=True, exist_ok=True)
-        (scripts / "videos_to_poses").touch(mode=0o755)
+        for program in ("videos_to_poses", "python"):
+            (scripts / program).touch(mode=0o755)
 
     monkeypatch.setattr(environment, "_run", install)
     monkeypatch.setattr("os.name", "posix")
     first = environment.pose_format_command(tmp_path)
     assert environment.pose_format_command(tmp_path) == first
+    assert environment.pose_format_python(tmp_path).parent == first.parent
     assert [what for what, *_ in commands] == ["make an environment", "install pose-format"]
     assert set(environment.REQUIREMENTS) < set(commands[1])
 

@@ -9,35 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.tracking.clips import some_frames, track_whole
 from tracker_core.errors import ModelError
 from tracker_core.landmarks.topology import HOLISTIC
-from tracker_core.landmarks.tracks import State, Tracks
-from tracker_core.media.decode import Frame, read_frames
-from tracker_core.media.probe import probe
-from tracker_core.preprocess.roi import Roi, RoiParameters, find_roi, sample_indices
+from tracker_core.landmarks.tracks import State
+from tracker_core.media.decode import Frame
 from tracker_core.tracking.mediapipe import (
     HolisticSession,
     MediaPipeProvider,
-    _tiles,
-    pose_box_detector,
 )
 from tracker_core.tracking.models import ModelStore
 from tracker_core.tracking.provider import FrameLandmarks, Image, View
-from tracker_core.tracking.video import track_video
-
-FRAMES = 12
-
-
-def _frames(clip: Path, count: int = FRAMES) -> list[Frame]:
-    info = probe(clip)
-    start = max(0, info.frame_count // 2 - count // 2)
-    return list(read_frames(clip, info, indices=list(range(start, start + count))))
-
-
-def _track(models: ModelStore, frames: list[Frame]) -> Tracks:
-    height, width = frames[0].image.shape[:2]
-    whole = Roi(np.tile(np.array([0.0, 0, width, height]), (len(frames), 1)), 1, crop=False)
-    return track_video(MediaPipeProvider(models), frames, whole, (width, height))
 
 
 def test_a_missing_model_says_how_to_get_it(tmp_path: Path) -> None:
@@ -49,7 +31,7 @@ def test_a_missing_model_says_how_to_get_it(tmp_path: Path) -> None:
 
 
 def test_all_parts_of_a_signer(models: ModelStore, signer: Path) -> None:
-    tracks = _track(models, _frames(signer))
+    tracks = track_whole(MediaPipeProvider(models), some_frames(signer))
     seen = tracks.state != State.MISSING
     pose = HOLISTIC.part("pose").slice
     assert seen[:, pose].all()
@@ -69,7 +51,7 @@ def test_all_parts_of_a_signer(models: ModelStore, signer: Path) -> None:
 
 
 def test_face_and_blendshapes(models: ModelStore, face: Path) -> None:
-    tracks = _track(models, _frames(face))
+    tracks = track_whole(MediaPipeProvider(models), some_frames(face))
     part = HOLISTIC.part("face")
     assert (tracks.state[:, part.slice] == State.OBSERVED).all()
     assert ((tracks.blendshapes >= 0) & (tracks.blendshapes <= 1)).all()
@@ -82,10 +64,10 @@ def test_face_and_blendshapes(models: ModelStore, face: Path) -> None:
 
 def test_the_same_frames_give_the_same_bits(models: ModelStore, face: Path, signer: Path) -> None:
     """Nothing is left of the video before."""
-    frames = _frames(face, 6)
-    first = _track(models, frames)
-    _track(models, _frames(signer, 6))
-    again = _track(models, frames)
+    frames = some_frames(face, 6)
+    first = track_whole(MediaPipeProvider(models), frames)
+    track_whole(MediaPipeProvider(models), some_frames(signer, 6))
+    again = track_whole(MediaPipeProvider(models), frames)
     assert first.positions.tobytes() == again.positions.tobytes()
     assert first.world.tobytes() == again.world.tobytes()
 
@@ -94,12 +76,15 @@ def test_a_frame_that_is_not_square_is_tracked_like_a_square_one(
     models: ModelStore, signer: Path
 ) -> None:
     """A strip below the picture changes nothing of what is seen, only the frame's shape."""
-    frames = _frames(signer, 6)
+    frames = some_frames(signer, 6)
     padded = [
         Frame(f.index, f.timestamp_s, np.pad(f.image, ((0, 60), (0, 0), (0, 0)))) for f in frames
     ]
     height, width = frames[0].image.shape[:2]
-    plain, strip = _track(models, frames), _track(models, padded)
+    plain, strip = (
+        track_whole(MediaPipeProvider(models), frames),
+        track_whole(MediaPipeProvider(models), padded),
+    )
     if width >= height + 60:  # the canvas is the same
         assert plain.positions.tobytes() == strip.positions.tobytes()
     pose = slice(11, 17)
@@ -149,67 +134,3 @@ except Exception as error:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() in ("ValueError", "RuntimeError")
-
-
-def test_the_person_is_found(models: ModelStore, signer: Path) -> None:
-    info = probe(signer)
-    samples = sample_indices(info.timestamps, 1.0)
-    size = (info.display_width, info.display_height)
-    detector = pose_box_detector(models, 4)
-    frames = read_frames(signer, info, indices=samples)
-    roi = find_roi(frames, info.timestamps, size, detector, RoiParameters())
-    assert roi.people >= 1
-    tracks = _track(models, _frames(signer))
-    shoulders = tracks.positions[:, [11, 12], :2].reshape(-1, 2)
-    x0, y0, x1, y1 = roi.boxes[info.frame_count // 2]
-    inside = (shoulders >= [x0, y0]).all(axis=1) & (shoulders <= [x1, y1]).all(axis=1)
-    assert inside.all()
-
-
-@pytest.mark.parametrize(
-    ("size", "side"), [((640, 480), 320), ((1280, 150), 150), ((150, 1280), 150), ((1, 1), 1)]
-)
-def test_tiles_cover_the_image(size: tuple[int, int], side: int) -> None:
-    covered = np.zeros((size[1], size[0]), bool)
-    for x, y, tile in _tiles(*size):
-        assert tile == side
-        assert 0 <= x <= size[0] - side
-        assert 0 <= y <= size[1] - side
-        covered[y : y + side, x : x + side] = True
-    assert covered.all()
-
-
-def test_a_small_person_in_a_long_picture_is_found(models: ModelStore, shared_data: Path) -> None:
-    clip = shared_data / "hard" / "synth" / "wide_4096x480.mp4"
-    info = probe(clip)
-    frames = list(read_frames(clip, info, size=(1280, 150)))
-    detector = pose_box_detector(models, 4)
-    roi = find_roi(frames, info.timestamps, (1280, 150), detector, RoiParameters())
-    assert roi.people == 1
-    assert roi.crop
-    tracks = track_video(MediaPipeProvider(models), frames, roi, (1280, 150))
-    nose = tracks.positions[:, 0, 0]
-    assert np.all((nose > 500) & (nose < 780)), "the signer stands in the middle"
-
-
-def test_the_detector_keeps_nothing_of_the_image_before(models: ModelStore, signer: Path) -> None:
-    detector = pose_box_detector(models, 4)
-    first, last = _frames(signer, 2)[0].image, _frames(signer, FRAMES)[-1].image
-    alone = [box.tolist() for box in detector.detect(first)]
-    detector.detect(last)
-    assert [box.tolist() for box in detector.detect(first)] == alone
-    assert len(alone) >= 1
-
-
-def test_of_two_signers_one_is_followed(models: ModelStore, shared_data: Path) -> None:
-    clip = shared_data / "hard" / "synth" / "two_signers_side_by_side.mp4"
-    info = probe(clip)
-    size = (info.display_width, info.display_height)
-    detector = pose_box_detector(models, 4)
-    frames = read_frames(clip, info, indices=sample_indices(info.timestamps, 0.5))
-    roi = find_roi(frames, info.timestamps, size, detector, RoiParameters())
-    assert roi.people == 2
-    assert roi.crop
-    tracks = track_video(MediaPipeProvider(models), read_frames(clip, info), roi, size)
-    nose = tracks.positions[:, 0, 0]
-    assert np.nanmax(nose) - np.nanmin(nose) < 200, "it never jumps to the other one, 400 px away"

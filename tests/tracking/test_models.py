@@ -87,7 +87,7 @@ def test_a_bundle_of_other_bytes_is_refused(
 
 def test_a_damaged_file_is_told_from_a_missing_one(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
-    model = MODELS["pose_landmarker_full.task"]
+    model = MODELS["holistic_networks.task"]
     with pytest.raises(ModelError, match="tracker models pull"):
         store.path(model)
     (tmp_path / model.name).write_bytes(b"half of it")
@@ -117,7 +117,7 @@ def test_add_verifies(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="not the file meant"):
         store.add(file, sha256="0" * 64)
     with pytest.raises(ModelError, match="not the file meant"):
-        store.add(file, name="pose_landmarker_full.task")
+        store.add(file, name="holistic_networks.task")
     with pytest.raises(ModelError, match="there is no file"):
         store.add(tmp_path / "absent.onnx")
     assert store.add(file, sha256=digest.upper()).read_bytes() == b"own weights"

@@ -157,6 +157,8 @@ def _compiled(model: Path, outputs: Sequence[int], precision: str, cache: Path) 
     options = {
         "INFERENCE_NUM_THREADS": 1,
         "NUM_STREAMS": 1,
+        # Pinned, all processes would share one core.
+        "ENABLE_CPU_PINNING": False,
         # Left to itself the plugin takes bfloat16 where the processor has it.
         "INFERENCE_PRECISION_HINT": precision,
     }

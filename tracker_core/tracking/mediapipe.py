@@ -1,28 +1,23 @@
-"""MediaPipe: its HolisticLandmarker as the provider ``mediapipe``, its pose as person detector."""
+"""MediaPipe's HolisticLandmarker as the provider ``mediapipe``: the reference for our own graph."""
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tracker_core.landmarks.topology import HOLISTIC, Topology
-from tracker_core.preprocess.roi import Box
 from tracker_core.tracking.models import (
     HOLISTIC_FAR_FACE,
     HOLISTIC_FULL,
-    POSE_FULL,
     Model,
     ModelStore,
 )
@@ -30,9 +25,6 @@ from tracker_core.tracking.provider import FrameLandmarks, Image, View
 
 # Below this, HolisticLandmarker reports no hand and no face at all.
 PRESENCE_THRESHOLD = 0.5
-
-# An image with this aspect ratio is looked at in tiles at once.
-_LONG = 2.0
 
 # The points of the pose that lie on each part, from which its confidence is graded.
 _POSE_POINTS_ON = {
@@ -153,106 +145,6 @@ class HolisticSession:
         if result.face_blendshapes:
             seen.blendshapes[:] = [category.score for category in result.face_blendshapes]
         return seen
-
-
-@dataclass(frozen=True)
-class PoseBoxDetector:
-    """People's boxes from MediaPipe's PoseLandmarker in IMAGE mode (no state between frames).
-
-    The detector sees 224 x 224 pixels. Where nobody is found in the whole picture, or it is so long
-    that a person in it would be tiny, overlapping square tiles of it are looked at.
-    """
-
-    landmarker: Any
-
-    def detect(self, image: Image) -> list[Box]:
-        """Box around the landmarks that are visible, the head's top added; one per person."""
-        height, width = image.shape[:2]
-        boxes: list[Box] = []
-        if max(width, height) < _LONG * min(width, height):
-            boxes = self._look(image, 0, 0, max(width, height))
-        if not boxes:
-            for x, y, side in _tiles(width, height):
-                for box in self._look(image, x, y, side):
-                    if all(_overlap(box, other) < 0.3 for other in boxes):
-                        boxes.append(box)
-        return boxes
-
-    def _look(self, image: Image, left: int, top: int, side: int) -> list[Box]:
-        """The people in one square of the image, in the image's pixels."""
-        import mediapipe
-
-        height, width = image.shape[:2]
-        square = np.zeros((side, side, 3), np.uint8)
-        part = image[top : top + side, left : left + side]
-        square[: part.shape[0], : part.shape[1]] = part
-        result = self.landmarker.detect(
-            mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=square)
-        )
-        boxes: list[Box] = []
-        for person in result.pose_landmarks:
-            points = np.array([[p.x * side + left, p.y * side + top, p.visibility] for p in person])
-            inside = (points[:, 0] < width) & (points[:, 1] < height) & (points[:, :2] >= 0).all(1)
-            seen = points[(points[:, 2] > 0.5) & inside]
-            if len(seen) < 4:
-                continue
-            x0, y0 = seen[:, :2].min(axis=0)
-            x1, y1 = seen[:, :2].max(axis=0)
-            # BlazePose has no point above the eyes: three times nose to mouth reaches the top.
-            head = abs(points[0, 1] - points[[9, 10], 1].mean()) * 3
-            box = np.array([x0, max(0.0, y0 - head), x1, y1])
-            if all(_overlap(box, other) < 0.7 for other in boxes):
-                boxes.append(box)
-        return boxes
-
-
-def _tiles(width: int, height: int) -> list[tuple[int, int, int]]:
-    """Left, top and side of squares that overlap by half and cover the image.
-
-    A side is the image's shorter one, or half the longer one where that is less.
-    """
-    side = max(1, min(width, height, -(-max(width, height) // 2)))
-
-    def starts(length: int) -> list[int]:
-        count = -(-(length - side) * 2 // side) + 1
-        return sorted({round(start) for start in np.linspace(0, length - side, count)})
-
-    return [(x, y, side) for y in starts(height) for x in starts(width)]
-
-
-def _overlap(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes."""
-    w = min(a[2], b[2]) - max(a[0], b[0])
-    h = min(a[3], b[3]) - max(a[1], b[1])
-    if w <= 0 or h <= 0:
-        return 0.0
-    both = w * h
-    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
-    return float(both / (areas - both))
-
-
-def pose_box_detector(models: ModelStore, max_people: int) -> PoseBoxDetector:
-    """The detector of this process, made once: in IMAGE mode nothing is left of the image before.
-
-    Raises ModelError when its model is not there.
-    """
-    return _detector(models.path(POSE_FULL), max_people)
-
-
-@cache
-def _detector(model: Path, max_people: int) -> PoseBoxDetector:
-    quiet()
-    from mediapipe.tasks.python import BaseOptions, vision
-
-    options = vision.PoseLandmarkerOptions(
-        base_options=BaseOptions(model_asset_path=str(model)),
-        running_mode=vision.RunningMode.IMAGE,
-        num_poses=max_people,
-    )
-    landmarker = vision.PoseLandmarker.create_from_options(options)
-    # At the interpreter's end a graph can no longer be closed; without a handle nobody tries.
-    atexit.register(setattr, landmarker, "_handle", None)
-    return PoseBoxDetector(landmarker)
 
 
 def quiet() -> None:

@@ -154,17 +154,6 @@ HOLISTIC_FAR_FACE = replace(
     },
 )
 
-POSE_FULL = Model(
-    name="pose_landmarker_full.task",
-    about="pose (full) of several people: finds the person's box",
-    licence="Apache-2.0",
-    sha256="cf5d60c4353e560f41f4b7f5cbab59281c44299af3be521849799d5de779e7a4",
-    members={
-        "pose_detector.tflite": _POSE_DETECTOR,
-        "pose_landmarks_detector.tflite": _POSE_FULL,
-    },
-)
-
 HOLISTIC_NETWORKS = Model(
     name="holistic_networks.task",
     about="all networks of the provider `holistic`: as above, both face detectors, a plain mesh",
@@ -184,9 +173,7 @@ HOLISTIC_NETWORKS = Model(
     },
 )
 
-MODELS = {
-    model.name: model for model in (HOLISTIC_NETWORKS, HOLISTIC_FULL, HOLISTIC_FAR_FACE, POSE_FULL)
-}
+MODELS = {model.name: model for model in (HOLISTIC_NETWORKS, HOLISTIC_FULL, HOLISTIC_FAR_FACE)}
 
 
 def sha256_file(path: Path) -> str:

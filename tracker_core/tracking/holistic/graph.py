@@ -9,6 +9,7 @@ does as it does.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -53,6 +54,11 @@ _PALM = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]
 _INDEX_ROOT, _MIDDLE_ROOT, _RING_ROOT = 4, 6, 8
 _FACE_RIGHT_EYE, _FACE_LEFT_EYE = 33, 263
 
+# How far body and face may move from one looked at frame to the next for the frame between them to
+# be interpolated: in widths of the shoulders, and of the face.
+_BODY_MOVES = 0.2
+_FACE_MOVES = 0.1
+
 _ARM_VISIBLE = 0.1  # visibility of the pose's wrist below which no hand is looked for
 _UP = math.pi / 2
 
@@ -69,6 +75,8 @@ class Rules:
         still: by how much of its side a region has to move or grow, or by how much of a radian it
             has to turn, before the next frame looks anywhere else than this one did. Between equal
             frames nothing then moves.
+        look_again: a hand that was not there in the last frame is looked for in every so many
+            frames.
         hand_side: metres; the least side of the square in which an arm's hand is looked for. A
             hand that points at the camera looks short, not small.
     """
@@ -77,11 +85,13 @@ class Rules:
     take: float = 0.5
     keep: float = 0.3
     still: float = 0.04
-    hand_side: float = 0.0
+    look_again: int = 1
+    hand_side: float = 0.3
 
 
 OURS = Rules()
-PARITY = Rules(as_original=True, keep=0.5, still=0.0)
+FAST = Rules(look_again=2)
+PARITY = Rules(as_original=True, keep=0.5, still=0.0, hand_side=0.0)
 
 
 class Networks(Protocol):
@@ -100,14 +110,15 @@ class Seen:
             wrist.
         face: 478 points, or 468 without irises.
         blendshapes: float32 [52]; None without irises.
-        filled: pose and face are between those of the frames on both sides.
+        filled: ``pose``, ``face``: what was not looked at but lies between the frames on both
+            sides.
     """
 
     pose: Pose | None
     hands: dict[str, Hand]
     face: Face | None
     blendshapes: Array | None
-    filled: bool = False
+    filled: frozenset[str] = frozenset()
 
 
 class Graph:
@@ -120,10 +131,53 @@ class Graph:
         self._hands = {side: HandTracker(networks, rules, *arm) for side, arm in _ARMS.items()}
         self._face = FaceTracker(networks, rules, "face" if irises else "face_plain")
 
-    def see(self, view: View) -> Seen:
-        """What is in the next frame."""
-        pose = self._body.see(view)
-        return self._rest(view, pose, self._face.see(view, pose))
+    def track(self, views: Iterable[View], *, skip: bool = False) -> Iterator[Seen]:
+        """What is in each frame.
+
+        Args:
+            views: of the frames, in order.
+            skip: look at body and face in every second frame alone. Where they moved little from
+                one such frame to the next, the frame between them gets what lies between; where
+                they moved far, it is looked at after all. Hands are looked at in every frame.
+        """
+        key: tuple[View, Pose | None, Face | None] | None = None
+        waiting: View | None = None
+        for view in views:
+            if skip and key is not None and waiting is None:
+                waiting = view
+                continue
+            pose = self._body.see(view)
+            now = (view, pose, self._face.see(view, pose))
+            if key is not None and waiting is not None:
+                yield self._between(key, waiting, now)
+                waiting = None
+            yield self._rest(*now)
+            key = now
+        if waiting is not None:
+            pose = self._body.see(waiting)
+            yield self._rest(waiting, pose, self._face.see(waiting, pose))
+
+    def _between(
+        self,
+        before: tuple[View, Pose | None, Face | None],
+        view: View,
+        after: tuple[View, Pose | None, Face | None],
+    ) -> Seen:
+        """What is in a frame between two whose bodies and faces are known."""
+        (start, pose0, face0), (end, pose1, face1) = before, after
+        share = (view.timestamp_s - start.timestamp_s) / (end.timestamp_s - start.timestamp_s)
+        filled = set()
+        if pose0 is not None and pose1 is not None and pose0.moved(pose1) < _BODY_MOVES:
+            pose: Pose | None = pose0.towards(pose1, share)
+            filled.add("pose")
+        else:
+            pose = self._body.look(view)
+        if face0 is not None and face1 is not None and face0.moved(face1) < _FACE_MOVES:
+            face: Face | None = face0.towards(face1, share)
+            filled.add("face")
+        else:
+            face = self._face.look(view) if pose is not None else None
+        return replace(self._rest(view, pose, face), filled=frozenset(filled))
 
     def _rest(self, view: View, pose: Pose | None, face: Face | None) -> Seen:
         """The hands of a frame whose body and face are known, and the face's expression."""
@@ -157,7 +211,7 @@ class BodyTracker:
 
     def see(self, view: View) -> Pose | None:
         """The body in the next frame."""
-        pose = self._look(view, self._region) if self._region else None
+        pose = self.look(view)
         if pose is None and (self._region is None or not self._rules.as_original):
             pose = self._look(view, self._detect(view))
         if pose is None:
@@ -167,6 +221,10 @@ class BodyTracker:
         centre, rim = self._steady(np.stack([pose.centre, pose.rim]), view.timestamp_s, size)
         self._region = circle(centre, rim, _UP).scaled(1.25)
         return self._filtered(pose, view.timestamp_s, size) if self._rules.as_original else pose
+
+    def look(self, view: View) -> Pose | None:
+        """The body where the last frame had it; nothing is remembered of this one."""
+        return self._look(view, self._region)
 
     def _look(self, view: View, region: Region | None) -> Pose | None:
         if region is None:
@@ -208,14 +266,16 @@ class HandTracker:
         self._wrist, self._little, self._index = wrist, little, index
         self._last: Hand | None = None
         self._region: Region | None = None
+        self._missed = 0  # frames since there was a hand
 
     def see(self, view: View, pose: Pose | None) -> Hand | None:
         """The hand in the next frame, whose body is known."""
         hand = None
-        if pose is not None:
+        if pose is not None and self._missed % self._rules.look_again == 0:
             hand = (self._compared if self._rules.as_original else self._followed)(view, pose)
         wanted = self._rules.take if self._last is None else self._rules.keep
         self._last = hand if hand is not None and hand.score > wanted else None
+        self._missed = 0 if self._last else self._missed + 1
         return self._last
 
     def _followed(self, view: View, pose: Pose) -> Hand | None:
@@ -282,6 +342,13 @@ class FaceTracker:
         wanted = self._rules.take if self._last is None else self._rules.keep
         self._last = face if face is not None and face.score > wanted else None
         return self._last
+
+    def look(self, view: View) -> Face | None:
+        """The face where the last frame had it; nothing is remembered of this one."""
+        if self._region is None or self._last is None:
+            return None
+        face = see_face(self._networks[self._mesh], view, self._region)
+        return face if face.score > self._rules.keep else None
 
     def _followed(self, view: View, pose: Pose) -> Face | None:
         """Where it was; where that shows no face for certain, where a detector finds one."""

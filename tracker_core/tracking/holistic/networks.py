@@ -16,6 +16,8 @@ Array = npt.NDArray[np.float32]
 
 POSE_POINTS = 33
 _POSE_OUTPUTS = 39  # 33 landmarks, centre and scale of the person, 4 unused
+_LEGS = 25  # the first landmark of the pose below the hips
+_VISIBLE = 0.5
 _HEATMAP_WINDOW = 7
 _HEATMAP_SURE = 0.5
 
@@ -59,6 +61,31 @@ class Pose:
         """The square round the person, upright along the body."""
         return circle(self.centre, self.rim, np.pi / 2)
 
+    def moved(self, other: Pose) -> float:
+        """How far the farthest of the visible points of head, trunk and arms has moved.
+
+        In widths of the shoulders, or heights of the trunk where that is longer.
+        """
+        seen = np.minimum(self.visibility, other.visibility)[:_LEGS] > _VISIBLE
+        ways = np.linalg.norm(self.points[:_LEGS, :2] - other.points[:_LEGS, :2], axis=1)
+        shoulders, hips = self.points[[11, 12], :2], self.points[[23, 24], :2]
+        size = max(
+            np.linalg.norm(shoulders[0] - shoulders[1]),
+            np.linalg.norm(shoulders.mean(0) - hips.mean(0)),
+        )
+        return float(ways[seen].max(initial=0) / max(size, 1e-6))
+
+    def towards(self, other: Pose, share: float) -> Pose:
+        """The pose this share (0..1) of the way to the other."""
+        return Pose(
+            score=min(self.score, other.score),
+            points=_mix(self.points, other.points, share),
+            visibility=_mix(self.visibility, other.visibility, share),
+            world=_mix(self.world, other.world, share),
+            centre=_mix(self.centre, other.centre, share),
+            rim=_mix(self.rim, other.rim, share),
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Hand:
@@ -86,6 +113,20 @@ class Face:
 
     score: float
     points: Array
+
+    def moved(self, other: Face) -> float:
+        """How far the farthest of its points has moved, in widths of the face."""
+        ways = np.linalg.norm(self.points[:, :2] - other.points[:, :2], axis=1)
+        return float(ways.max() / max(np.ptp(self.points[:, 0]), 1e-6))
+
+    def towards(self, other: Face, share: float) -> Face:
+        """The face this share (0..1) of the way to the other."""
+        score = min(self.score, other.score)
+        return Face(score, _mix(self.points, other.points, share))
+
+
+def _mix(a: Array, b: Array, share: float) -> Array:
+    return a + (b - a) * np.float32(share)
 
 
 def see_pose(network: Network, view: View, region: Region) -> Pose:

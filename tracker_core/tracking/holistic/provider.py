@@ -2,60 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tracker_core.landmarks.topology import HOLISTIC, Topology
-from tracker_core.tracking.holistic.graph import GRAPH_VERSION, OURS, PARITY, Graph, Seen
-from tracker_core.tracking.inference import ENGINES, Network, engine_version
+from tracker_core.tracking.holistic.graph import FAST, GRAPH_VERSION, OURS, PARITY, Graph, Seen
+from tracker_core.tracking.holistic.loading import NetworkSet, borrowed
+from tracker_core.tracking.inference import engine_version
 from tracker_core.tracking.models import HOLISTIC_NETWORKS, ModelStore
 from tracker_core.tracking.provider import FrameLandmarks, View
-
-# Each network's file in the bundle, and which of its outputs the graph reads.
-_FILES: dict[str, tuple[str, tuple[int, ...]]] = {
-    "pose_detector": ("pose_detector", (0, 1)),
-    "pose": ("pose_landmarks_detector", (0, 1, 3, 4)),
-    "hand_recrop": ("hand_roi_refinement", (0,)),
-    "hand": ("hand_landmarks_detector", (0, 1, 3)),
-    "face_detector": ("face_detector", (0, 1)),
-    "face_detector_full": ("face_detector_full", (0, 1)),
-    "face": ("face_landmarks_detector", (0, 1)),
-    "face_plain": ("face_landmarks_plain", (0, 1)),
-    "blendshapes": ("face_blendshapes", (0,)),
-}
-
-
-class NetworkSet:
-    """The networks of one session, each loaded when it is first asked for.
-
-    Attributes:
-        calls: how often each was asked for.
-    """
-
-    def __init__(self, folder: Path, engine: str, precision: str) -> None:
-        self.calls: Counter[str] = Counter()
-        self._folder = folder
-        self._engine = engine
-        self._precision = precision
-        self._loaded: dict[str, Network] = {}
-
-    def __getitem__(self, name: str) -> Network:
-        self.calls[name] += 1
-        if name not in self._loaded:
-            file, outputs = _FILES[name]
-            self._loaded[name] = ENGINES[self._engine](
-                self._folder / f"{file}.tflite",
-                outputs,
-                self._precision,
-                self._folder / "compiled",
-            )
-        return self._loaded[name]
 
 
 @dataclass(frozen=True)
@@ -102,25 +60,12 @@ class HolisticProvider:
     @contextmanager
     def session(self) -> Iterator[HolisticSession]:
         """A fresh session. Raises ModelError when the networks are not there."""
-        folder = self.models.members(HOLISTIC_NETWORKS)
-        key = (os.getpid(), folder, self.engine, self._precision)
-        with _lock:
-            free = _free.setdefault(key, [])
-            networks = free.pop() if free else NetworkSet(*key[1:])
-        networks.calls.clear()
-        yield HolisticSession(networks, self)
-        # A network remembers nothing, so the next session may have it; after an error nobody does.
-        with _lock:
-            free.append(networks)
+        with borrowed(self.models, self.engine, self._precision) as networks:
+            yield HolisticSession(networks, self)
 
     @property
     def _precision(self) -> str:
         return "bf16" if self.speed == "fast" else "f32"
-
-
-_lock = threading.Lock()
-# What is loaded and not in use. A network serves one thread at a time, and not another process.
-_free: dict[tuple[int, Path, str, str], list[NetworkSet]] = {}
 
 
 class HolisticSession:
@@ -138,13 +83,10 @@ class HolisticSession:
     def track(self, views: Iterable[View]) -> Iterator[FrameLandmarks]:
         """One result per view."""
         provider = self._provider
-        graph = Graph(
-            self._networks,
-            PARITY if provider.parity else OURS,
-            irises=provider.face_mesh == "attention",
-        )
-        for view in views:
-            yield _landmarks(graph.see(view))
+        fast = provider.speed == "fast"
+        rules = PARITY if provider.parity else FAST if fast else OURS
+        graph = Graph(self._networks, rules, irises=provider.face_mesh == "attention")
+        return map(_landmarks, graph.track(views, skip=fast))
 
 
 def _landmarks(seen: Seen) -> FrameLandmarks:
@@ -167,6 +109,6 @@ def _landmarks(seen: Seen) -> FrameLandmarks:
         out.confidence[known] = seen.face.score
     if seen.blendshapes is not None:
         out.blendshapes[:] = seen.blendshapes
-    if seen.filled:
-        out.filled[pose], out.filled[face] = True, True
+    for part in seen.filled:
+        out.filled[HOLISTIC.part(part).slice] = True
     return out

@@ -1,0 +1,154 @@
+"""The floor: what the networks of the provider ``holistic`` cost, with no graph around them.
+
+::
+
+    python -m benchmarks.model_times --workers 2 --set engine=openvino --set speed=fast
+
+They are those that a session of the provider loads. They run in turns, as often as a frame with
+both hands and the face needs them, so that each finds the processor's caches as it does at work;
+after that the others, which no such frame needs. Several workers do so at the same time, each in a
+process of its own. Prints JSON: network -> median milliseconds of one inference, as time that
+passed and as CPU time of the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import multiprocessing.synchronize
+import statistics
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from benchmarks.provider_loop import assignment, provider_of
+from tracker_core.tracking.inference import Network
+
+# Network -> how often a frame with both hands and the face needs it once all have been found.
+FULL_FRAME: Mapping[str, int] = {
+    "pose": 1,
+    "hand_recrop": 2,
+    "hand": 2,
+    "face": 1,
+    "blendshapes": 1,
+}
+_OTHERS = ("face_plain", "pose_detector", "face_detector", "face_detector_full")
+
+
+@dataclass(frozen=True)
+class ModelTimes:
+    """Median milliseconds of one inference of each network.
+
+    Attributes:
+        speed: ``full`` or ``fast``, as in the settings.
+        workers: processes at work at the same time.
+        wall_ms: network -> time that passed.
+        cpu_ms: network -> CPU time.
+        others_cpus: CPUs that other processes of the machine took meanwhile, as far as known.
+    """
+
+    speed: str
+    workers: int
+    wall_ms: Mapping[str, float]
+    cpu_ms: Mapping[str, float]
+    others_cpus: float = 0.0
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of all workers, were there nothing but the networks of full frames."""
+        return 1000 * self.workers / _weighted(self.wall_ms, FULL_FRAME)
+
+    def frame_cpu_ms(self, calls: Mapping[str, float] = FULL_FRAME) -> float:
+        """CPU milliseconds of a frame for which the networks run so often.
+
+        NaN where one of them was not measured, or none runs.
+        """
+        return _weighted(self.cpu_ms, calls)
+
+
+def _weighted(costs: Mapping[str, float], calls: Mapping[str, float]) -> float:
+    if not calls:
+        return math.nan
+    return sum(count * costs.get(network, math.nan) for network, count in calls.items())
+
+
+def time_networks(
+    networks: Mapping[str, Network], rounds: int, warm_up: int = 3
+) -> dict[str, list[tuple[float, float]]]:
+    """Network -> (seconds that passed, CPU seconds) of its inferences on made-up input.
+
+    In a round each runs as often as in a full frame, and once where a full frame does not need it.
+    """
+    random = np.random.default_rng(0)
+    inputs = {
+        name: random.random(network.input_shape, dtype=np.float32)
+        for name, network in networks.items()
+    }
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in networks}
+    for number in range(warm_up + rounds):
+        for name, network in networks.items():
+            for _ in range(FULL_FRAME.get(name, 1)):
+                wall, cpu = time.perf_counter(), time.process_time()
+                network(inputs[name])
+                if number >= warm_up:
+                    times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    return times
+
+
+def _work(settings: Mapping[str, str], rounds: int) -> dict[str, list[tuple[float, float]]]:
+    session: Any
+    with provider_of({**settings, "tracking_provider": "holistic"}).session() as session:
+        # Nobody else needs them one by one, so the session keeps them to itself.
+        networks = {name: session._networks[name] for name in FULL_FRAME}
+        others = {name: session._networks[name] for name in _OTHERS}
+        if _together is not None:
+            _together.wait()
+        return time_networks(networks, rounds) | time_networks(others, rounds)
+
+
+# What the workers wait for: that all have loaded.
+_together: multiprocessing.synchronize.Barrier | None = None
+
+
+def _meet(barrier: multiprocessing.synchronize.Barrier) -> None:
+    global _together  # noqa: PLW0603 - a barrier reaches a pool's processes in no other way
+    _together = barrier
+
+
+def model_times(settings: Mapping[str, str], workers: int, rounds: int) -> ModelTimes:
+    """Measure the networks at these settings, so many workers at the same time."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(workers, _meet, (context.Barrier(workers),)) as pool:
+        found = pool.map(partial(_work, settings), [rounds] * workers, chunksize=1)
+        pool.close()
+        pool.join()
+
+    def medians(which: int) -> dict[str, float]:
+        return {
+            name: 1000 * statistics.median(times[which] for one in found for times in one[name])
+            for name in found[0]
+        }
+
+    return ModelTimes(settings.get("speed", "full"), workers, medians(0), medians(1))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, and write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--set", type=assignment, action="append", default=[], dest="settings")
+    given = parser.parse_args(arguments)
+    times = model_times(dict(given.settings), given.workers, given.rounds)
+    sys.stdout.write(json.dumps(asdict(times)) + "\n")
+
+
+if __name__ == "__main__":
+    main()
