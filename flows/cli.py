@@ -45,7 +45,7 @@ app.add_typer(models_app, name="models")
 Workspace = Annotated[
     Path | None, typer.Option("--workspace", help="Folder of catalog, artifacts and exports.")
 ]
-Provider = Annotated[str | None, typer.Option(help="Tracking provider, e.g. mediapipe.")]
+Provider = Annotated[str | None, typer.Option(help="Tracking provider: holistic or mediapipe.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Videos processed at a time.")]
 ForceStage = Annotated[
     StageName | None,

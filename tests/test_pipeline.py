@@ -123,7 +123,10 @@ def test_a_raised_version_changes_the_key() -> None:
         ("trim", "motion", "normalize"),
         ("trim", "hands", "smooth"),
         ("roi_interval_s", 0.5, "roi"),
-        ("face_detector", "full", "track"),
+        ("engine", "litert", "roi"),
+        ("speed", "fast", "track"),
+        ("tracking_provider", "mediapipe", "track"),
+        ("face_detector", "full", None),  # of the other provider
         ("ema_alpha_wrist", 0.5, "smooth"),
         ("min_confidence", 0.5, "smooth"),
         ("export_fps", "30", "export"),

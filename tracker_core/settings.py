@@ -122,7 +122,9 @@ class Settings(BaseSettings):
     )  # fmt: skip
 
     # track
-    tracking_provider: str = Field("mediapipe", description="Landmark engine.")
+    tracking_provider: str = Field(
+        "holistic", description="`holistic`: our own graph; `mediapipe`: HolisticLandmarker."
+    )
     engine: Literal["openvino", "litert", "onnx"] = Field(
         "openvino", description="`holistic`: what runs the networks."
     )

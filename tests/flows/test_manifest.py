@@ -131,7 +131,7 @@ def test_tracks_and_packages_are_there(first: State[Any], settings: Settings) ->
     published = store.listing("tracks")
     assert len(published) == 2
     frames = pl.read_parquet(Path(store.root) / "tracks", hive_partitioning=True)
-    assert frames["provider"].unique().to_list() == ["mediapipe"]
+    assert frames["provider"].unique().to_list() == ["holistic"]
     index = json.loads((settings.exports / "index.json").read_bytes())
     words = {entry["word"] for entry in index["packages"]}
     assert words == {"takk", "tusen takk"}

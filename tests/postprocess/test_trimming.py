@@ -27,7 +27,7 @@ from tracker_core.media.probe import probe
 from tracker_core.postprocess.smoothing import SmoothingParameters, smooth
 from tracker_core.postprocess.trimming import TrimmingParameters, active_span
 from tracker_core.preprocess.roi import Roi
-from tracker_core.tracking.mediapipe import MediaPipeProvider
+from tracker_core.tracking.holistic.provider import HolisticProvider
 from tracker_core.tracking.models import ModelStore
 from tracker_core.tracking.video import track_video
 
@@ -161,7 +161,7 @@ def test_a_frozen_lead_in_and_lead_out_is_found(models: ModelStore, shared_data:
     size = (info.display_width, info.display_height)
     frames = list(read_frames(clip, info, indices=list(range(0, info.frame_count, 3))))
     whole = Roi(np.tile(np.array([0.0, 0, *size]), (len(frames), 1)), 1, crop=False)
-    tracks = track_video(MediaPipeProvider(models), frames, whole, size)
+    tracks = track_video(HolisticProvider(models), frames, whole, size)
     first, last = active_span(smooth(tracks, SmoothingParameters()))
     start, end = tracks.timestamps[[first, last]]
     assert 0.9 < start < 1.7

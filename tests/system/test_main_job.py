@@ -53,7 +53,7 @@ def test_without_a_server_a_manifest_becomes_tracks_and_packages(
     dataset = str(tracker.artifacts / "tracks")
     frame = pl.read_parquet(f"{dataset}/**/*.parquet", hive_partitioning=True)
     assert set(frame["word"].unique()) == set(words)
-    assert frame["provider"].unique().to_list() == ["mediapipe"]
+    assert frame["provider"].unique().to_list() == ["holistic"]
     assert frame.select(pl.col("pose_x").arr.get(0).is_not_null().all()).item()
     relation = f"read_parquet('{dataset}/**/*.parquet', hive_partitioning = true)"
     counted = duckdb.execute(
@@ -110,13 +110,13 @@ def test_only_what_changed_runs_again(tracker: Tracker, clips: list[Path]) -> No
     assert tracker.stages() == (8, 8), "smooth, score, persist, export"
     assert _bytes(tracker.artifacts / "track") == raw
 
-    tracker("run", manifest, "--set", "face_detector=full")
-    assert tracker.stages() == (10, 6), "another model: track and what follows"
+    tracker("run", manifest, "--provider", "mediapipe")
+    assert tracker.stages() == (10, 6), "another engine: track and what follows"
     versions = {path.parent.name for path in tracker.tracks()}
-    assert len(versions) == 2, "both models' tracks are published"
+    assert len(versions) == 2, "both engines' tracks are published"
 
     tracker("run", manifest, "--set", "export_fps=30")
-    assert tracker.stages()[0] == 2 + 2, "persist went back to the first model's track, and export"
+    assert tracker.stages()[0] == 2 + 2, "persist went back to the first engine's track, and export"
 
     tracker("run", manifest, "--force-stage", "score")
     assert tracker.stages() == (6, 10)

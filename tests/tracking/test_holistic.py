@@ -147,7 +147,7 @@ def test_anchors_are_as_many_as_the_networks_boxes() -> None:
 class OneFace:
     """A detector's network that sees one face in three overlapping boxes, and another one."""
 
-    input_shape = (1, 128, 128, 3)
+    input_shape: tuple[int, ...] = (1, 128, 128, 3)
 
     def __call__(self, array: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
         assert array.shape == self.input_shape
@@ -188,7 +188,7 @@ def test_the_one_euro_filter_is_slow_on_what_stands_and_quick_on_what_moves() ->
     still, quick = OneEuro(0.05, 0.0), OneEuro(0.05, 80.0)
     out = [float(still(noise[i : i + 1], i / 30, 100.0)[0]) for i in range(200)]
     assert np.std(out[20:]) < 0.2
-    ramp = [float(quick(np.float32([i * 20]), i / 30, 100.0)[0]) for i in range(30)]
+    ramp = [float(quick(np.array([i * 20], np.float32), i / 30, 100.0)[0]) for i in range(30)]
     assert abs(ramp[-1] - 29 * 20) < 5
 
 

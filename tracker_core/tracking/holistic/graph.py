@@ -56,10 +56,12 @@ _FACE_RIGHT_EYE, _FACE_LEFT_EYE = 33, 263
 
 # How far body and face may move from one looked at frame to the next for the frame between them to
 # be interpolated: in widths of the shoulders, and of the face.
-_BODY_MOVES = 0.2
+_BODY_MOVES = 0.3
 _FACE_MOVES = 0.1
 
 _ARM_VISIBLE = 0.1  # visibility of the pose's wrist below which no hand is looked for
+# Share of a region within the frame below which no hand has been found in it.
+_ARM_INSIDE, _HAND_INSIDE = 0.3, 0.2
 _UP = math.pi / 2
 
 
@@ -75,8 +77,6 @@ class Rules:
         still: by how much of its side a region has to move or grow, or by how much of a radian it
             has to turn, before the next frame looks anywhere else than this one did. Between equal
             frames nothing then moves.
-        look_again: a hand that was not there in the last frame is looked for in every so many
-            frames.
         hand_side: metres; the least side of the square in which an arm's hand is looked for. A
             hand that points at the camera looks short, not small.
     """
@@ -85,12 +85,10 @@ class Rules:
     take: float = 0.5
     keep: float = 0.3
     still: float = 0.04
-    look_again: int = 1
     hand_side: float = 0.3
 
 
 OURS = Rules()
-FAST = Rules(look_again=2)
 PARITY = Rules(as_original=True, keep=0.5, still=0.0, hand_side=0.0)
 
 
@@ -266,16 +264,14 @@ class HandTracker:
         self._wrist, self._little, self._index = wrist, little, index
         self._last: Hand | None = None
         self._region: Region | None = None
-        self._missed = 0  # frames since there was a hand
 
     def see(self, view: View, pose: Pose | None) -> Hand | None:
         """The hand in the next frame, whose body is known."""
         hand = None
-        if pose is not None and self._missed % self._rules.look_again == 0:
+        if pose is not None:
             hand = (self._compared if self._rules.as_original else self._followed)(view, pose)
         wanted = self._rules.take if self._last is None else self._rules.keep
         self._last = hand if hand is not None and hand.score > wanted else None
-        self._missed = 0 if self._last else self._missed + 1
         return self._last
 
     def _followed(self, view: View, pose: Pose) -> Hand | None:
@@ -285,16 +281,24 @@ class HandTracker:
             region = held(self._region, hand_region(self._last.points), self._rules.still)
             hand = self._look(view, region)
         if (hand is None or hand.score <= self._rules.take) and self._visible(pose):
-            again = self._look(view, self._from_arm(view, pose))
-            if hand is None or again.score > hand.score:
+            again = self._anew(view, pose)
+            if hand is None or (again is not None and again.score > hand.score):
                 hand = again
         return hand
+
+    def _anew(self, view: View, pose: Pose) -> Hand | None:
+        """At the arm's end, where that is in the frame."""
+        arm = self._at_arm(pose)
+        if arm.inside(view) <= _ARM_INSIDE:
+            return None
+        region = self._refined(view, arm)
+        return self._look(view, region) if region.inside(view) > _HAND_INSIDE else None
 
     def _compared(self, view: View, pose: Pose) -> Hand | None:
         """At the arm's end, unless where it was is much the same."""
         if not self._visible(pose):
             return None
-        region = self._from_arm(view, pose)
+        region = self._refined(view, self._at_arm(pose))
         if self._last is not None:
             tracked = hand_region(self._last.points)
             if _agree(tracked, region, self._last.points, math.radians(40), 0.2, 0.4, -0.1):
@@ -317,10 +321,12 @@ class HandTracker:
         away = np.linalg.norm(self._last.points[0, :2] - pose.points[self._wrist, :2])
         return not self._visible(pose) or bool(away < hand_region(self._last.points).width / 2)
 
-    def _from_arm(self, view: View, pose: Pose) -> Region:
+    def _at_arm(self, pose: Pose) -> Region:
         region = arm_region(pose, self._wrist, self._little, self._index)
         side = max(region.width, self._rules.hand_side * metre(pose))
-        region = replace(region, width=side, height=side)
+        return replace(region, width=side, height=side)
+
+    def _refined(self, view: View, region: Region) -> Region:
         return see_hand_region(self._networks["hand_recrop"], view, region)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracker_core.landmarks.topology import HOLISTIC, Topology
-from tracker_core.tracking.holistic.graph import FAST, GRAPH_VERSION, OURS, PARITY, Graph, Seen
+from tracker_core.tracking.holistic.graph import GRAPH_VERSION, OURS, PARITY, Graph, Seen
 from tracker_core.tracking.holistic.loading import NetworkSet, borrowed
 from tracker_core.tracking.inference import engine_version
 from tracker_core.tracking.models import HOLISTIC_NETWORKS, ModelStore
@@ -43,8 +45,9 @@ class HolisticProvider:
     topology: Topology = HOLISTIC
 
     def model_digest(self) -> str:
-        """sha256 of the bundle of networks."""
-        return HOLISTIC_NETWORKS.sha256
+        """sha256 over the bundle of networks and `parameters`: what a landmark depends on."""
+        made_of = json.dumps([HOLISTIC_NETWORKS.sha256, self.parameters()], sort_keys=True)
+        return hashlib.sha256(made_of.encode()).hexdigest()
 
     def parameters(self) -> Mapping[str, Any]:
         """The graph's version, the engine and its version, and the options."""
@@ -83,10 +86,9 @@ class HolisticSession:
     def track(self, views: Iterable[View]) -> Iterator[FrameLandmarks]:
         """One result per view."""
         provider = self._provider
-        fast = provider.speed == "fast"
-        rules = PARITY if provider.parity else FAST if fast else OURS
+        rules = PARITY if provider.parity else OURS
         graph = Graph(self._networks, rules, irises=provider.face_mesh == "attention")
-        return map(_landmarks, graph.track(views, skip=fast))
+        return map(_landmarks, graph.track(views, skip=provider.speed == "fast"))
 
 
 def _landmarks(seen: Seen) -> FrameLandmarks:
@@ -109,6 +111,6 @@ def _landmarks(seen: Seen) -> FrameLandmarks:
         out.confidence[known] = seen.face.score
     if seen.blendshapes is not None:
         out.blendshapes[:] = seen.blendshapes
-    for part in seen.filled:
-        out.filled[HOLISTIC.part(part).slice] = True
+    for name in seen.filled:
+        out.filled[HOLISTIC.part(name).slice] = True
     return out

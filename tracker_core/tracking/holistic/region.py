@@ -90,6 +90,13 @@ class Region:
         out[:, 1] = self.y + sin * u + cos * v
         return out
 
+    def inside(self, view: View) -> float:
+        """0..1: how much of the middle half of the region, across and down, the view shows."""
+        points = self.project(_MIDDLE)
+        height, width = view.image.shape[:2]
+        x, y = points[:, 0] - view.x, points[:, 1] - view.y
+        return float(((x >= 0) & (x < width) & (y >= 0) & (y < height)).mean())
+
     def turn(self, points: Points) -> Points:
         """Points [N, 3] about the origin, turned with the region: world coordinates of the crop."""
         cos, sin = math.cos(self.angle), math.sin(self.angle)
@@ -103,6 +110,11 @@ class Region:
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         x, y = points[:, 0] - self.x, points[:, 1] - self.y
         return np.stack([cos * x + sin * y, cos * y - sin * x], axis=1)
+
+
+_MIDDLE = np.stack(np.meshgrid(*[np.linspace(0.25, 0.75, 7, dtype=np.float32)] * 2), 2).reshape(
+    -1, 2
+)
 
 
 def angle_of(start: Points, end: Points, target: float) -> float:
