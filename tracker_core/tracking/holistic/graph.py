@@ -331,7 +331,7 @@ class HandTracker:
 
 
 class FaceTracker:
-    """Follows the face: from the frame before, or with a detector about the pose's face."""
+    """Follows the face: from the frame before, or from the pose where it is lost."""
 
     def __init__(self, networks: Networks, rules: Rules, mesh: str) -> None:
         self._networks = networks
@@ -357,23 +357,36 @@ class FaceTracker:
         return face if face.score > self._rules.keep else None
 
     def _followed(self, view: View, pose: Pose) -> Face | None:
-        """Where it was; where that shows no face for certain, where a detector finds one."""
+        """Where it was; where that shows no face for certain, where the pose has it.
+
+        The pose's own face points say better where it is than the face detectors do (see README),
+        which are asked last.
+        """
         face = None
         if self._last is not None:
             now = face_region(self._last.points).scaled(1, square=True)
             face = self._look(view, held(self._region, now, self._rules.still))
-        if face is None or face.score <= self._rules.take:
-            found = self._detect(view, pose, "face_detector", FACE_SHORT) or self._detect(
-                view, pose, "face_detector_full", FACE_FULL
-            )
-            again = self._look(view, found) if found else None
+        for anew in (self._at_pose, self._short_range, self._full_range):
+            if face is not None and face.score > self._rules.take:
+                break
+            region = anew(view, pose)
+            again = self._look(view, region) if region else None
             if face is None or (again is not None and again.score > face.score):
                 face = again
         return face
 
+    def _at_pose(self, _view: View, pose: Pose) -> Region:
+        return head_region(pose).scaled(2.0, square=True)
+
+    def _short_range(self, view: View, pose: Pose) -> Region | None:
+        return self._detect(view, pose, "face_detector", FACE_SHORT)
+
+    def _full_range(self, view: View, pose: Pose) -> Region | None:
+        return self._detect(view, pose, "face_detector_full", FACE_FULL)
+
     def _compared(self, view: View, pose: Pose) -> Face | None:
         """Where the detector finds it, unless where it was is much the same."""
-        region = self._detect(view, pose, "face_detector", FACE_SHORT)
+        region = self._short_range(view, pose)
         if region is None:
             return None
         if self._last is not None:
@@ -387,9 +400,7 @@ class FaceTracker:
         return see_face(self._networks[self._mesh], view, region)
 
     def _detect(self, view: View, pose: Pose, name: str, detector: Detector) -> Region | None:
-        points = pose.points[_POSE_FACE]
-        level = angle_of(points[_POSE_RIGHT_EYE], points[_POSE_LEFT_EYE], 0)
-        head = turned(around(points), level).scaled(3.0, square=True)
+        head = head_region(pose).scaled(3.0, square=True)
         found = detect(self._networks[name], detector, view, head, overlap=0.3)
         if not found:
             return None
@@ -407,6 +418,13 @@ def arm_region(pose: Pose, wrist: int, little: int, index: int) -> Region:
     side = 2 * math.hypot(*(root[:2] - points[wrist, :2]))
     angle = angle_of(points[wrist], root, _UP)
     return Region(float(root[0]), float(root[1]), side, side, angle).scaled(2.7, shift_y=-0.1)
+
+
+def head_region(pose: Pose) -> Region:
+    """What just holds the pose's points of the face, at the angle of the eyes."""
+    points = pose.points[_POSE_FACE]
+    level = angle_of(points[_POSE_RIGHT_EYE], points[_POSE_LEFT_EYE], 0)
+    return turned(around(points), level)
 
 
 def metre(pose: Pose) -> float:
