@@ -302,6 +302,18 @@ def test_it_works_after_a_fork(models: ModelStore, face: Path) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (1, 400), (900, 60)])
+@pytest.mark.parametrize("speed", ["full", "fast"])
+def test_nobody_is_seen_in_noise_of_any_shape(
+    models: ModelStore, shape: tuple[int, int], speed: str
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
+    views = [View(picture, 0, 0, i / 25) for i, picture in enumerate([noise, noise * 0, noise])]
+    with HolisticProvider(models, speed=speed).session() as session:
+        assert all(np.isnan(seen.positions).all() for seen in session.track(views))
+
+
 def test_equal_frames_give_equal_landmarks(models: ModelStore, signer: Path) -> None:
     """No flicker: once a region has settled, the same picture is the same tensor."""
     picture = some_frames(signer, 1)[0]

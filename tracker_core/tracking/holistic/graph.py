@@ -228,7 +228,8 @@ class BodyTracker:
         if region is None:
             return None
         pose = see_pose(self._networks["pose"], view, region)
-        return pose if pose.score > self._rules.take else None
+        # Somebody smaller than a pixel is noise, and no region to look in.
+        return pose if pose.score > self._rules.take and pose.circle.width >= 1 else None
 
     def _detect(self, view: View) -> Region | None:
         height, width = view.image.shape[:2]
