@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows import console
-from flows.demo import run_demo
+from flows.demo import fetch_clips, run_demo
 from flows.doctor import examine
 from flows.shell import Outcome, export_packages, quiet_prefect, run_videos, show_video
 from tracker_core.errors import CannotRun, ModelError, VideoError
@@ -28,7 +28,7 @@ from tracker_core.ingest.manifest import open_manifest
 from tracker_core.pipeline import StageName
 from tracker_core.settings import load_settings
 from tracker_core.store.catalog import Catalog
-from tracker_core.tracking.models import MODELS, ModelStore
+from tracker_core.tracking.models import MODELS, ModelStore, sha256_file
 
 OK, WITH_FAILURES, COULD_NOT_RUN = 0, 1, 2
 
@@ -46,6 +46,9 @@ Workspace = Annotated[
     Path | None, typer.Option("--workspace", help="Folder of catalog, artifacts and exports.")
 ]
 Provider = Annotated[str | None, typer.Option(help="Tracking provider: holistic or mediapipe.")]
+Speed = Annotated[
+    str | None, typer.Option(help="full, or fast: half the time, a little coarser (see README).")
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Videos processed at a time.")]
 ForceStage = Annotated[
     StageName | None,
@@ -76,6 +79,7 @@ def run(
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many videos.")] = None,
     workers: Workers = None,
     provider: Provider = None,
+    speed: Speed = None,
     force_stage: ForceStage = None,
     retry_failed: RetryFailed = False,
     root: Root = None,
@@ -87,7 +91,11 @@ def run(
 ) -> None:
     """Ingest a manifest and process every video of it that is due."""
     overrides = _overrides(
-        settings, workspace_dir=workspace, tracking_provider=provider, workers=workers
+        settings,
+        workspace_dir=workspace,
+        tracking_provider=provider,
+        speed=speed,
+        workers=workers,
     )
     _finish(
         run_videos(
@@ -103,6 +111,7 @@ def track(
     videos: Annotated[list[str], typer.Argument(help="Video files, folders, globs or URLs.")],
     workers: Workers = None,
     provider: Provider = None,
+    speed: Speed = None,
     force_stage: ForceStage = None,
     retry_failed: RetryFailed = False,
     workspace: Workspace = None,
@@ -110,7 +119,11 @@ def track(
 ) -> None:
     """Process videos without a manifest; a file's name is its word."""
     overrides = _overrides(
-        settings, workspace_dir=workspace, tracking_provider=provider, workers=workers
+        settings,
+        workspace_dir=workspace,
+        tracking_provider=provider,
+        speed=speed,
+        workers=workers,
     )
     _finish(
         run_videos(
@@ -273,6 +286,27 @@ def models_add(
     loaded = load_settings(_overrides(settings))
     path = fetch(source, loaded.cache) if "://" in source else Path(source)
     console.out.print(str(ModelStore(loaded.models_dir).add(path, name, sha256)), soft_wrap=True)
+
+
+@models_app.command("quantize")
+def models_quantize(
+    clips: Annotated[
+        list[Path] | None,
+        typer.Option("--clips", help="A video that shows hands; the demo's clips when none."),
+    ] = None,
+    settings: Set = None,
+) -> None:
+    """Make the hand's network of eight bits, for processors that have no bfloat16."""
+    from tracker_core.tracking.quantization import quantize
+
+    loaded = load_settings(_overrides(settings))
+    absent = [str(clip) for clip in clips or () if not clip.is_file()]
+    if absent:
+        raise CannotRun(f"--clips {', '.join(absent)}: there is no such file")
+    found = clips or fetch_clips(loaded.workspace_dir / "demo")
+    made = quantize(ModelStore(loaded.models_dir), found)
+    console.out.print(str(made), soft_wrap=True, highlight=False)
+    console.out.print(f"sha256 {sha256_file(made)}", soft_wrap=True, highlight=False)
 
 
 def main() -> None:

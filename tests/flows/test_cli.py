@@ -136,6 +136,7 @@ def test_strict_stops_at_the_line_of_the_first_row_that_is_no_use(tmp_path: Path
         (["status", "--set", "colour=red"], "no setting colour"),
         (["models", "pull", "nonsense"], "no model nonsense"),
         (["models", "add", "absent.onnx"], "there is no file"),
+        (["models", "quantize", "--clips", "absent.mp4"], "there is no such file"),
         (["show", "nobody"], "no video is called"),
     ],
 )

@@ -8,8 +8,10 @@ by working on several videos at a time.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
+import zipfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.metadata import version
@@ -19,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tracker_core.errors import SettingsError
+from tracker_core.errors import ModelError, SettingsError
 
 Array = npt.NDArray[np.float32]
 
@@ -121,10 +123,27 @@ ENGINES: dict[str, Callable[[Path, Sequence[int], str, Path], Network]] = {
     "litert": lambda model, outputs, _precision, _cache: LiteRtNetwork(model, outputs),
     "onnx": lambda model, outputs, _precision, _cache: OnnxNetwork(model, outputs),
 }
-"""Made from the model file, the numbers of the outputs that are wanted, the precision (``f32`` or
-``bf16``, where the processor and the engine have it), and a folder for what may be kept."""
+"""Made from the model file, the numbers of the outputs that are wanted, the precision, and a folder
+for what may be kept.
+
+The precision is ``f32``; ``bf16``, where the processor and the engine have it; or ``int8``, with
+OpenVINO, where all networks but those in `QUANTIZED` are ``f32``."""
 
 _PACKAGES = {"openvino": "openvino", "litert": "ai-edge-litert", "onnx": "onnxruntime"}
+
+
+def fast_precision(engine: str, hand: Path) -> str:
+    """The coarsest precision that is worth it here: see README, "What was measured".
+
+    Args:
+        engine: key of `ENGINES`; only OpenVINO has others than ``f32``.
+        hand: the hand's network, beside which its variant of eight bits would lie.
+    """
+    if engine != "openvino":
+        return "f32"
+    if "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        return "bf16"
+    return "int8" if quantized_file(hand).is_file() else "f32"
 
 
 def engine_version(engine: str) -> str:
@@ -137,9 +156,22 @@ def engine_version(engine: str) -> str:
 
 _PROCESSOR = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
 
+QUANTIZED = frozenset({"hand_landmarks_detector"})
+"""What `quantization` makes a variant of eight bits of, by the name of its file."""
+
+# Networks that add up a long chain of small steps; in bfloat16 the sum drifts, here by centimetres
+# in the world landmarks. What the plugin has to give out it keeps in full, and so all sums before.
+_SUMS_IN_FULL = {"pose_landmarks_detector"}
+
+
+def quantized_file(model: Path) -> Path:
+    """Where the variant of eight bits of a model file lies, if it was made."""
+    return model.with_name(f"{model.stem}.int8.zip")
+
 
 @cache
-def _core() -> Any:
+def openvino_core() -> Any:
+    """OpenVINO, with no way to send anything."""
     # Without the package that could send statistics OpenVINO works as well, and loads faster.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
@@ -152,26 +184,42 @@ def _compiled(model: Path, outputs: Sequence[int], precision: str, cache: Path) 
 
     Compiling takes a third of a second, reading what was compiled a tenth of that. The file is
     named after all it depends on and put there whole, so that processes may share the folder.
+
+    Raises ModelError when eight bits are asked for and were not made, or are damaged.
     """
-    core = _core()
+    core = openvino_core()
     import openvino
 
+    source = quantized_file(model) if precision == "int8" and model.stem in QUANTIZED else model
+    in_full = precision == "bf16" and model.stem in _SUMS_IN_FULL
     options = {
         "INFERENCE_NUM_THREADS": 1,
         "NUM_STREAMS": 1,
         # Pinned, all processes would share one core.
         "ENABLE_CPU_PINNING": False,
         # Left to itself the plugin takes bfloat16 where the processor has it.
-        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
     }
+    try:
+        content = source.read_bytes()
+    except FileNotFoundError as error:
+        if source == model:
+            raise
+        raise ModelError(
+            f"{source} was not made yet: run `tracker models quantize`, or take another precision"
+        ) from error
     processor = [core.get_property("CPU", name) for name in _PROCESSOR]
-    named = repr((engine_version("openvino"), processor, list(outputs), options)).encode()
-    digest = hashlib.sha256(model.read_bytes() + named).hexdigest()
+    named = repr((engine_version("openvino"), processor, list(outputs), options, in_full)).encode()
+    digest = hashlib.sha256(content + named).hexdigest()
     kept = cache / f"{model.stem}-{precision}-{digest[:16]}.blob"
     try:
         return core.import_model(openvino.tensor_from_file(kept), "CPU", options)
     except (OSError, RuntimeError):  # not there yet, or not whole
-        compiled = core.compile_model(_pruned(core.read_model(model), outputs), "CPU", options)
+        if source == model:
+            network = openvino_model(core, model, outputs, in_full)
+        else:
+            network = _unpacked(core, source)
+        compiled = core.compile_model(network, "CPU", options)
     part = kept.with_name(f"{kept.name}.{os.getpid()}.part")
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -182,17 +230,53 @@ def _compiled(model: Path, outputs: Sequence[int], precision: str, cache: Path) 
     return compiled
 
 
-def _pruned(model: Any, outputs: Sequence[int]) -> Any:
-    """The network of these outputs alone, for one input at a time."""
+def openvino_model(core: Any, file: Path, outputs: Sequence[int], in_full: bool = False) -> Any:
+    """The network of these outputs alone, for one input at a time.
+
+    Args:
+        core: OpenVINO.
+        file: a .tflite.
+        outputs: numbers of the wanted ones.
+        in_full: give out, after them, what the first of them is computed from as well.
+    """
     import openvino
 
-    if len(outputs) < len(model.outputs):
+    model = core.read_model(file)
+    if len(outputs) < len(model.outputs) or in_full:
         kept = [model.outputs[i].get_node().input_value(0) for i in outputs]
+        if in_full:
+            kept.append(_head(kept[0].get_node()).input_value(0))
         model = openvino.Model(kept, model.get_parameters())
     model.reshape(
         [size.get_length() if size.is_static else 1 for size in model.input(0).partial_shape]
     )
     return model
+
+
+def _head(node: Any) -> Any:
+    """The last convolution before an output."""
+    while node.get_type_name() != "Convolution":
+        node = node.input_value(0).get_node()
+    return node
+
+
+def _unpacked(core: Any, file: Path) -> Any:
+    """The network in a file that `quantization` wrote. Raises ModelError when it is damaged."""
+    import openvino
+
+    try:
+        with zipfile.ZipFile(file) as archive:
+            sums = json.loads(archive.read("record.json"))["sha256"]
+            xml, weights = (archive.read(name) for name in ("model.xml", "model.bin"))
+        whole = sums == {
+            "model.xml": hashlib.sha256(xml).hexdigest(),
+            "model.bin": hashlib.sha256(weights).hexdigest(),
+        }
+    except (zipfile.BadZipFile, KeyError, ValueError):
+        whole = False
+    if not whole:
+        raise ModelError(f"{file} is damaged: run `tracker models quantize` again")
+    return core.read_model(xml, openvino.Tensor(np.frombuffer(weights, np.uint8)))
 
 
 # ------------------------------------------------------------------------- ONNX Runtime

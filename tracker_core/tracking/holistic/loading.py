@@ -13,7 +13,7 @@ from tracker_core.tracking.inference import ENGINES, Network
 from tracker_core.tracking.models import HOLISTIC_NETWORKS, ModelStore
 
 # Each network's file in the bundle, and which of its outputs the graph reads.
-_FILES: dict[str, tuple[str, tuple[int, ...]]] = {
+FILES: dict[str, tuple[str, tuple[int, ...]]] = {
     "pose_detector": ("pose_detector", (0, 1)),
     "pose": ("pose_landmarks_detector", (0, 1, 3, 4)),
     "hand_recrop": ("hand_roi_refinement", (0,)),
@@ -45,7 +45,7 @@ class NetworkSet:
     def __getitem__(self, name: str) -> Network:
         self.calls[name] += 1
         if name not in self._loaded:
-            file, outputs = _FILES[name]
+            file, outputs = FILES[name]
             self._loaded[name] = ENGINES[self._engine](
                 self._folder / f"{file}.tflite",
                 outputs,

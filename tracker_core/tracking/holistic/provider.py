@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from tracker_core.landmarks.topology import HOLISTIC, Topology
 from tracker_core.tracking.holistic.graph import GRAPH_VERSION, OURS, PARITY, Graph, Seen
-from tracker_core.tracking.holistic.loading import NetworkSet, borrowed
-from tracker_core.tracking.inference import engine_version
-from tracker_core.tracking.models import HOLISTIC_NETWORKS, ModelStore
+from tracker_core.tracking.holistic.loading import FILES, NetworkSet, borrowed
+from tracker_core.tracking.inference import engine_version, fast_precision, quantized_file
+from tracker_core.tracking.models import HOLISTIC_NETWORKS, ModelStore, sha256_file
 from tracker_core.tracking.provider import FrameLandmarks, View
 
 
@@ -56,6 +57,7 @@ class HolisticProvider:
             "engine": self.engine,
             "engine_version": engine_version(self.engine),
             "speed": self.speed,
+            "precision": self._precision,
             "face_mesh": self.face_mesh,
             "parity": self.parity,
         }
@@ -63,12 +65,17 @@ class HolisticProvider:
     @contextmanager
     def session(self) -> Iterator[HolisticSession]:
         """A fresh session. Raises ModelError when the networks are not there."""
-        with borrowed(self.models, self.engine, self._precision) as networks:
+        with borrowed(self.models, self.engine, self._precision.split()[0]) as networks:
             yield HolisticSession(networks, self)
 
-    @property
+    @cached_property
     def _precision(self) -> str:
-        return "bf16" if self.speed == "fast" else "f32"
+        """What the networks compute in, and for eight bits of which file."""
+        if self.speed == "full":
+            return "f32"
+        hand = self.models.members(HOLISTIC_NETWORKS) / f"{FILES['hand'][0]}.tflite"
+        precision = fast_precision(self.engine, hand)
+        return f"int8 {sha256_file(quantized_file(hand))}" if precision == "int8" else precision
 
 
 class HolisticSession:
