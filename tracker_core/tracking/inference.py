@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracker_core.errors import ModelError, SettingsError
+from tracker_core.tracking.tflite import pruned
 
 Array = npt.NDArray[np.float32]
 
@@ -59,16 +60,16 @@ class OpenVinoNetwork:
 class LiteRtNetwork:
     """LiteRT, the engine that .tflite was made for, with its XNNPACK kernels."""
 
-    def __init__(self, model: Path, outputs: Sequence[int]) -> None:
+    def __init__(self, model: Path, outputs: Sequence[int], cache: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self._interpreter = Interpreter(model_path=str(model), num_threads=1)
+        content = _pruned_tflite(model, outputs, cache)
+        self._interpreter = Interpreter(model_content=content, num_threads=1)
         (given,) = self._interpreter.get_input_details()
         self._interpreter.allocate_tensors()
         self.input_shape = tuple(int(size) for size in given["shape"])
         self._input = int(given["index"])
-        found = self._interpreter.get_output_details()
-        self._outputs = [int(found[i]["index"]) for i in outputs]
+        self._outputs = [int(found["index"]) for found in self._interpreter.get_output_details()]
 
     def __call__(self, array: Array) -> Sequence[Array]:
         self._interpreter.set_tensor(self._input, array)
@@ -120,7 +121,7 @@ class OnnxNetwork:
 
 ENGINES: dict[str, Callable[[Path, Sequence[int], str, Path], Network]] = {
     "openvino": OpenVinoNetwork,
-    "litert": lambda model, outputs, _precision, _cache: LiteRtNetwork(model, outputs),
+    "litert": lambda model, outputs, _precision, cache: LiteRtNetwork(model, outputs, cache),
     "onnx": lambda model, outputs, _precision, _cache: OnnxNetwork(model, outputs),
 }
 """Made from the model file, the numbers of the outputs that are wanted, the precision, and a folder
@@ -149,6 +150,30 @@ def fast_precision(engine: str, hand: Path) -> str:
 def engine_version(engine: str) -> str:
     """Version of the package behind an engine."""
     return version(_PACKAGES[engine])
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Put a file there whole, if that can be done: where nobody may write it is made each time."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+
+
+def _pruned_tflite(model: Path, outputs: Sequence[int], cache: Path) -> bytes:
+    """The model with these outputs alone, from the folder where it was pruned before."""
+    content = model.read_bytes()
+    wanted = "-".join(map(str, outputs))
+    kept = cache / f"{model.stem}-{wanted}-{hashlib.sha256(content).hexdigest()[:16]}.tflite"
+    try:
+        return kept.read_bytes()
+    except OSError:
+        content = pruned(content, outputs)
+    _keep(kept, content)
+    return content
 
 
 # ---------------------------------------------------------------------------- OpenVINO
@@ -220,13 +245,7 @@ def _compiled(model: Path, outputs: Sequence[int], precision: str, cache: Path) 
         else:
             network = _unpacked(core, source)
         compiled = core.compile_model(network, "CPU", options)
-    part = kept.with_name(f"{kept.name}.{os.getpid()}.part")
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(compiled.export_model().getvalue())
-        part.replace(kept)
-    except OSError:
-        part.unlink(missing_ok=True)  # a folder nobody may write to costs time, nothing else
+    _keep(kept, compiled.export_model().getvalue())
     return compiled
 
 
