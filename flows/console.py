@@ -43,12 +43,18 @@ def ingest_progress() -> Iterator[Callable[[int], None]]:
 
 
 def row_problems(ingested: Ingested) -> None:
-    """Rows that were skipped, with their line numbers."""
+    """Rows that were skipped, with their line numbers, and files that hold the same bytes."""
     for problem in ingested.problems[:_SHOWN]:
         err.print(f"line {problem.line} skipped: {problem.message}", markup=False, highlight=False)
     count = ingested.skipped + ingested.repeated
     if count > _SHOWN:
         err.print(f"and {count - _SHOWN} more rows were skipped")
+    for note in ingested.notes[:_SHOWN]:
+        err.print(note, markup=False, highlight=False, soft_wrap=True)
+    if ingested.noted > _SHOWN:
+        err.print(f"and {ingested.noted - _SHOWN} more files like these")
+    if ingested.reused:
+        out.print(f"files with the bytes of another, whose video is reused: {ingested.reused}")
 
 
 @contextlib.contextmanager

@@ -120,6 +120,8 @@ def _ingest(manifests: Sequence[Manifest], name: str, overrides: Mapping[str, An
         ingested = ingest(rows_of(manifests), scope_of(rows_of(manifests), name), name, catalog)
     for problem in ingested.problems:
         logger.warning("line %d skipped: %s", problem.line, problem.message)
+    for note in ingested.notes:
+        logger.info(note)
     return ingested.scope
 
 

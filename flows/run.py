@@ -34,7 +34,7 @@ def process(
     """Process jobs in shards; call it within a flow.
 
     Args:
-        jobs: what is to be done, those of equal content one after the other.
+        jobs: what is to be done, those that read the same bytes one after the other.
         scope: what they belong to.
         settings: of the run.
         catalog: that holds them.
@@ -67,7 +67,7 @@ def process(
 
 
 def _items(jobs: Iterator[DueJob]) -> Iterator[ShardItem]:
-    for _, group in groupby(jobs, key=lambda job: job.content or job.job_id):
+    for _, group in groupby(jobs, key=lambda job: job.source):
         members = list(group)
         yield ShardItem(title=members[0].title, job_ids=[job.job_id for job in members])
 

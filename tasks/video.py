@@ -22,9 +22,7 @@ from tracker_core.settings import Settings
 from tracker_core.stages import Subject
 from tracker_core.store.artifacts import ArtifactStore, StageRecord
 from tracker_core.store.catalog import Catalog
-from tracker_core.store.schema import Run, Status, Track, Video
-
-Segment = tuple[float | None, float | None, int | None, int | None]
+from tracker_core.store.schema import Run, Segment, Status, Track, Video
 
 logger = logging.getLogger("tracker.video")
 
@@ -80,7 +78,10 @@ def _process(
     counts = StageCounts()
     content = video.sha256
     try:
-        source, content = _source(video, settings, catalog)
+        source, content, other_job = _source(video, settings, catalog)
+        if other_job is not None:
+            logger.info("%s holds the same bytes as another video, which is reused", video.filename)
+            return _process(other_job, run, settings, catalog, store, forced, redone)
         subject = Subject(
             video_id=str(video.id),
             word=video.word,
@@ -116,14 +117,17 @@ def _unexpected(error: Exception) -> Unexpected:
     )
 
 
-def _source(video: Video, settings: Settings, catalog: Catalog) -> tuple[Path, str]:
-    """The local file and the sha256 of its bytes; fetched first where the video is remote."""
+def _source(video: Video, settings: Settings, catalog: Catalog) -> tuple[Path, str, UUID | None]:
+    """The local file and the sha256 of its bytes; fetched first where the video is remote.
+
+    And the job to go on with instead, where the video turns out to be a copy of another.
+    """
     source = Path(video.local_path)
     if video.remote_url is not None and not source.is_file():
         source = fetch(video.remote_url, settings.cache)
         found = fingerprint(source)
-        catalog.set_content(video.id, found.sha256, found.sha1, found.size)
-        return source, found.sha256
+        other_job = catalog.set_content(video.id, found.sha256, found.sha1, found.size)
+        return source, found.sha256, other_job
     try:
         stat = source.stat()
     except OSError as error:
@@ -134,9 +138,9 @@ def _source(video: Video, settings: Settings, catalog: Catalog) -> tuple[Path, s
     ):
         # Changed since the ingest: the key must name the bytes that are read now.
         found = fingerprint(source)
-        catalog.set_content(video.id, found.sha256, found.sha1, found.size)
-        return source, found.sha256
-    return source, video.sha256
+        other_job = catalog.set_content(video.id, found.sha256, found.sha1, found.size)
+        return source, found.sha256, other_job
+    return source, video.sha256, None
 
 
 def _finish(

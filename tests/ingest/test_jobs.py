@@ -22,9 +22,14 @@ from tracker_core.ingest.manifest import Record, RowProblem
 from tracker_core.store.catalog import Catalog
 
 
-@pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    catalog = Catalog(f"sqlite:///{(tmp_path / 'tracker.db').as_posix()}").open()
+@pytest.fixture(params=["sqlite", "postgres"])
+def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Catalog]:
+    url = (
+        f"sqlite:///{(tmp_path / 'tracker.db').as_posix()}"
+        if request.param == "sqlite"
+        else request.getfixturevalue("postgres_url")
+    )
+    catalog = Catalog(url).open()
     yield catalog
     catalog.close()
 
@@ -96,7 +101,7 @@ def test_what_did_not_change_is_not_written_again(
     written: list[int] = []
     upsert = catalog.upsert_videos
 
-    def counted(rows: Sequence[Mapping[str, Any]], missing: Mapping[UUID, str]) -> None:
+    def counted(rows: Sequence[Mapping[str, Any]], missing: Mapping[UUID, str], *_: Any) -> None:
         written.append(len(rows))
         upsert(rows, missing)
 
@@ -126,6 +131,8 @@ def test_a_file_that_is_not_there_is_said_with_its_line(catalog: Catalog, tmp_pa
     assert len(list(catalog.due(result.scope, "p"))) == 1
 
 
+# Postgres takes no NUL; a manifest that has one is refused before.
+@pytest.mark.parametrize("catalog", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("name", ["a\0b.mp4", "x" * 5000])
 def test_a_name_that_no_file_can_have_is_a_missing_file(
     catalog: Catalog, tmp_path: Path, name: str
@@ -238,3 +245,223 @@ def test_scopes_are_equal_exactly_for_equal_rows_and_names(
 ) -> None:
     assert (scope_of(one, name) == scope_of(other, name)) == (one == other)
     assert scope_of(one, name) != scope_of(one, name + "x")
+
+
+# files that hold the same bytes
+
+
+def counted_videos(catalog: Catalog) -> int:
+    return sum(catalog.counts().values())
+
+
+def move_on(path: Path, content: bytes) -> None:
+    """Other bytes under an old name, at another time."""
+    path.write_bytes(content)
+    at = path.stat().st_mtime_ns + 1_000_000_000
+    os.utime(path, ns=(at, at))
+
+
+def test_the_same_bytes_under_the_same_word_are_one_video(catalog: Catalog, tmp_path: Path) -> None:
+    first, copy = clip(tmp_path, "takk.mkv"), clip(tmp_path, "kopi.mkv")
+    rows = [record(first, 2), record(copy, 3)]
+    result = ingested(catalog, *rows)
+    assert (result.videos, result.reused, result.missing, result.skipped) == (1, 1, 0, 0)
+    assert result.notes == [
+        "line 3: kopi.mkv holds the same bytes as takk.mkv: its video is reused"
+    ]
+    assert catalog.counts(result.scope) == {"queued": 1}
+    assert set(catalog.known_files([video_id(r) for r in rows])) == {video_id(rows[0])}
+    [(found, _)] = catalog.find_videos(str(copy))
+    assert found.id == video_id(rows[0])
+
+
+def test_another_word_or_segment_of_the_same_bytes_is_a_video_of_its_own(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    one, other = clip(tmp_path, "a"), clip(tmp_path, "b")
+    result = ingested(
+        catalog,
+        record(one),
+        record(other, word="ja"),
+        record(other, start_s=0.0, end_s=1.0),
+        record(one, start_frame=0, end_frame=1),
+        record(other, start_frame=0, end_frame=1),
+    )
+    assert (result.videos, result.reused) == (4, 1)
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_the_first_row_is_the_video_whatever_the_batches(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(jobs, "_BATCH", size)
+    rows = [record(clip(tmp_path, name), line) for line, name in enumerate("cab", 2)]
+    told = list[int]()
+    result = ingest(rows, "s", "m.csv", catalog, told.append)
+    assert (result.videos, result.reused, told[-1]) == (1, 2, 3)
+    assert list(catalog.known_files([video_id(r) for r in rows])) == [video_id(rows[0])]
+    assert video(catalog, rows[0]).line == 2
+
+
+def test_copies_are_neither_read_nor_written_again(
+    catalog: Catalog, tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [record(clip(tmp_path, name), line) for line, name in enumerate("abc", 2)]
+    ingested(catalog, *rows)
+    assert sorted(read) == ["a", "b", "c"]
+    written: list[tuple[int, ...]] = []
+    monkeypatch.setattr(
+        catalog, "upsert_videos", lambda *given: written.append(tuple(map(len, given)))
+    )
+    assert ingested(catalog, *rows).reused == 2
+    assert sorted(read) == ["a", "b", "c"] and written == [(0, 0, 0, 0)]
+
+
+def test_a_manifest_that_names_the_copy_alone_has_the_video(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    first, copy = clip(tmp_path, "takk"), clip(tmp_path, "kopi")
+    ingested(catalog, record(first, 2))
+    other = ingest([record(copy, 9)], "b", "b.csv", catalog)
+    assert (other.videos, other.reused) == (0, 1)
+    assert catalog.counts("b") == {"queued": 1} and counted_videos(catalog) == 1
+    [job] = catalog.due("b", "p")
+    known = video(catalog, record(first))
+    assert (known.manifest, known.line, known.local_path) == ("b.csv", 9, str(first))
+    again = ingested(catalog, record(first, 2))
+    assert [due.job_id for due in catalog.due(again.scope, "p")] == [job.job_id]
+
+
+@pytest.mark.parametrize("both", [True, False])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_copy_takes_the_place_of_a_file_that_has_gone(
+    catalog: Catalog, tmp_path: Path, both: bool, known: bool
+) -> None:
+    rows = [record(clip(tmp_path, "takk"), 2), record(clip(tmp_path, "kopi"), 3)]
+    ingested(catalog, *(rows if known else rows[:1]))
+    (tmp_path / "takk").unlink()
+    given = rows if both else rows[1:]
+    for _ in range(2):
+        result = ingested(catalog, *given)
+        assert (result.videos, result.reused, result.missing) == (len(given) - 1, 1, 0)
+        found = video(catalog, rows[0])
+        assert (found.local_path, found.filename) == (str(tmp_path / "kopi"), "takk")
+        assert catalog.counts(result.scope) == {"queued": 1} and counted_videos(catalog) == 1
+        assert len(list(catalog.due(result.scope, "p"))) == 1
+    clip(tmp_path, "takk")
+    ingested(catalog, *rows)
+    assert video(catalog, rows[0]).local_path == str(tmp_path / "takk")
+    assert counted_videos(catalog) == 1
+
+
+def test_a_copy_named_elsewhere_takes_the_place_as_well(catalog: Catalog, tmp_path: Path) -> None:
+    first, copy = record(clip(tmp_path, "takk"), 2), record(clip(tmp_path, "kopi"), 3)
+    ingested(catalog, first)
+    ingested(catalog, copy)
+    (tmp_path / "takk").unlink()
+    result = ingested(catalog, first)
+    assert (result.videos, result.missing) == (1, 0)
+    assert "takk is not there: its video is made from" in result.notes[0]
+    (tmp_path / "kopi").unlink()
+    assert ingested(catalog, first).missing == 1
+    assert catalog.counts() == {"missing_file": 1}
+    clip(tmp_path, "kopi")
+    result = ingested(catalog, copy)
+    assert (result.missing, result.reused, counted_videos(catalog)) == (0, 1, 1)
+    assert len(list(catalog.due(result.scope, "p"))) == 1
+
+
+def test_a_copy_that_has_gone_is_no_failure(catalog: Catalog, tmp_path: Path) -> None:
+    rows = [record(clip(tmp_path, "takk"), 2), record(clip(tmp_path, "kopi"), 3)]
+    ingested(catalog, *rows)
+    (tmp_path / "kopi").unlink()
+    for _ in range(2):
+        result = ingested(catalog, *rows)
+        assert (result.videos, result.reused, result.missing) == (1, 1, 0)
+        assert "kopi is not there: it held the same bytes as takk" in result.notes[0]
+    assert catalog.counts() == {"queued": 1}
+
+
+def test_a_copy_whose_bytes_change_is_a_video_of_its_own(catalog: Catalog, tmp_path: Path) -> None:
+    rows = [record(clip(tmp_path, "takk"), 2), record(clip(tmp_path, "kopi"), 3)]
+    ingested(catalog, *rows)
+    move_on(tmp_path / "kopi", b"changed")
+    for _ in range(2):
+        result = ingested(catalog, *rows)
+        assert (result.videos, result.reused, counted_videos(catalog)) == (2, 0, 2)
+    assert video(catalog, rows[1]).sha256 == hashlib.sha256(b"changed").hexdigest()
+    assert catalog.known_copies([video_id(rows[1])]) == {}
+
+
+@pytest.mark.parametrize("copy_first", [True, False])
+def test_a_video_whose_bytes_change_leaves_its_copy_a_video(
+    catalog: Catalog, tmp_path: Path, copy_first: bool
+) -> None:
+    rows = [record(clip(tmp_path, name), line) for line, name in enumerate(("takk", "b", "c"), 2)]
+    ingested(catalog, *rows)
+    move_on(tmp_path / "takk", b"changed")
+    for _ in range(2):
+        result = ingested(catalog, *(reversed(rows) if copy_first else rows))
+        assert (result.videos, result.reused, counted_videos(catalog)) == (2, 1, 2)
+    assert video(catalog, rows[0]).sha256 == hashlib.sha256(b"changed").hexdigest()
+
+
+def test_a_video_that_lives_at_a_copys_place_is_missing_once_that_changes(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    first, copy = record(clip(tmp_path, "takk"), 2), record(clip(tmp_path, "kopi"), 3)
+    ingested(catalog, first)
+    (tmp_path / "takk").unlink()
+    ingested(catalog, copy)
+    move_on(tmp_path / "kopi", b"changed")
+    for _ in range(2):
+        ingested(catalog, copy)
+        assert catalog.counts() == {"queued": 1, "missing_file": 1}
+    [failure] = catalog.failures()
+    assert "kopi, which held the bytes of takk, has changed or gone" in failure.message
+    clip(tmp_path, "takk")
+    ingested(catalog, first)
+    assert video(catalog, first).local_path == first.location
+
+
+def test_a_video_that_never_had_a_file_makes_way_when_it_is_a_copy(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    rows = [record(tmp_path / name, line) for line, name in enumerate("ab", 2)]
+    assert ingested(catalog, *rows).missing == 2
+    for name in "ab":
+        clip(tmp_path, name)
+    result = ingested(catalog, *rows)
+    assert (result.videos, result.reused, result.missing) == (1, 1, 0)
+    assert counted_videos(catalog) == 1 and len(list(catalog.due(None, "p"))) == 1
+
+
+def test_copies_that_have_the_same_name_are_told_by_their_paths(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+    rows = [record(clip(tmp_path / folder, "takk"), 0) for folder in "ab"]
+    [note] = ingested(catalog, *rows).notes
+    assert note == f"{rows[1].location} holds the same bytes as {rows[0].location}: " + (
+        "its video is reused"
+    )
+
+
+def test_a_remote_copy_stays_one_until_its_server_tells_of_others(
+    catalog: Catalog, tmp_path: Path, bucket: str
+) -> None:
+    s3 = fsspec.filesystem("s3")
+    first, copy = record(clip(tmp_path, "takk"), 2), record(f"{bucket}/kopi", 3)
+    s3.pipe_file(copy.location, b"frames")
+    assert ingested(catalog, first, copy).videos == 2, "its bytes are not known yet"
+    sums = fingerprint(tmp_path / "takk")
+    assert catalog.set_content(video_id(copy), sums.sha256, sums.sha1, sums.size)
+    for _ in range(2):
+        assert ingested(catalog, first, copy).reused == 1
+    (tmp_path / "takk").unlink()
+    assert ingested(catalog, first, copy).missing == 0
+    assert video(catalog, first).remote_url == copy.location
+    s3.pipe_file(copy.location, b"others")
+    result = ingested(catalog, first, copy)
+    assert (result.videos, result.reused) == (2, 0)

@@ -14,14 +14,16 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text, update
 from sqlalchemy.exc import OperationalError
 from sqlmodel import SQLModel, col
 
 from tracker_core.errors import CatalogError, NoPerson, StorageError, TimedOut
-from tracker_core.store.catalog import Catalog
+from tracker_core.store.catalog import _MIGRATIONS, Catalog
 from tracker_core.store.owner import owner_is_dead, owner_name
 from tracker_core.store.schema import Job, Run, Track, Video, now
 
@@ -130,7 +132,7 @@ def test_many_may_open_an_empty_database_at_once(url: str) -> None:
 
 def test_creating_again_changes_nothing(catalog: Catalog) -> None:
     filled(catalog, row("a"))
-    assert catalog.create() == "0001"
+    assert catalog.create() == "0002"
     assert catalog.counts() == {"queued": 1}
 
 
@@ -240,11 +242,105 @@ def test_segments_of_a_content_are_due_in_the_order_of_their_starts(catalog: Cat
     assert due(catalog) == [jobs[i] for i in (1, 2, 0, 5, 4, 3)]
 
 
-def test_videos_still_to_be_fetched_are_due_each_on_its_own(catalog: Catalog) -> None:
-    remote = [row(w, i, sha256=None, mtime_ns=None, remote_url=f"https://x/{w}")
-              for i, w in enumerate("ab")]  # fmt: skip
-    filled(catalog, *remote)
-    assert [job.content for job in catalog.due("s", "p")] == [None, None]
+def test_segments_of_a_url_are_due_together_before_its_bytes_are_known(catalog: Catalog) -> None:
+    spans = [("https://x/a", 9.0), ("https://x/b", 2.0), ("https://x/a", 1.0)]
+    rows = [
+        row(f"w{line}", line, sha256=None, mtime_ns=None, remote_url=url, start_s=start)
+        for line, (url, start) in enumerate(spans, 1)
+    ]
+    catalog.upsert_videos([{**r, "sha256": None} for r in rows], {})
+    jobs = [job.id for r in rows for _, job in catalog.find_videos(r["word"])]
+    found = [(job.job_id, job.source) for job in catalog.due("s", "p")]
+    assert found == [(jobs[i], spans[i][0]) for i in (2, 0, 1)]
+
+
+# copies
+
+
+def unfetched(word: str, line: int) -> dict[str, Any]:
+    url = f"https://x/{line}"
+    return {**row(word, line, local_path=url, remote_url=url), "sha256": None, "mtime_ns": None}
+
+
+def test_a_video_that_turns_out_to_be_a_copy_gives_way_to_the_other(catalog: Catalog) -> None:
+    there, late, other = row("takk", 1, scope="before"), unfetched("takk", 7), unfetched("takk", 8)
+    for one in (there, late, other):
+        catalog.upsert_videos([one], {})
+    jobs = {video.id: job.id for video, job in catalog.find_videos("takk")}
+    assert catalog.set_content(there["id"], "bytes", "sums", 9) is None
+    assert catalog.set_content(other["id"], "others", "sums", 9) is None
+    run = catalog.start_run("s", "m", "p")
+    assert catalog.claim(jobs[late["id"]], run, LEASE_S)
+    assert catalog.set_content(late["id"], "bytes", "sums", 9) == jobs[there["id"]]
+    assert catalog.claim(jobs[late["id"]], run, LEASE_S) is None
+    known = catalog.known_files([one["id"] for one in (there, late, other)])
+    assert set(known) == {there["id"], other["id"]}
+    assert (known[there["id"]].scope, known[there["id"]].line) == ("s", 7)
+    assert known[there["id"]].local_path == there["local_path"]
+    copy = catalog.known_copies([late["id"]])[late["id"]]
+    assert (copy.video_id, copy.sha256, copy.local_path) == (there["id"], "bytes", "https://x/7")
+    assert [video.id for video, _ in catalog.find_videos("https://x/7")] == [there["id"]]
+    assert catalog.counts() == {"queued": 2}
+
+
+def test_the_copies_of_a_video_that_gives_way_go_with_it(catalog: Catalog) -> None:
+    first, second = row("takk", 1), row("takk", 2)
+    for one in (first, second):
+        catalog.upsert_videos([one], {})
+    catalog.set_content(first["id"], "bytes", "sums", 9)
+    copy = {
+        "id": uuid4(), "video_id": second["id"], "filename": "c", "remote_url": None,
+        "local_path": "/c", "sha1": None, "sha256": "x", "size_bytes": 1, "mtime_ns": 1,
+    }  # fmt: skip
+    catalog.upsert_videos([], {}, [copy])
+    assert catalog.set_content(second["id"], "bytes", "sums", 9) is not None
+    copies = catalog.copies_of([first["id"], second["id"]])
+    assert {c.id for c in copies.pop(first["id"])} == {copy["id"], second["id"]}
+    assert copies == {}
+    catalog.upsert_videos([], {}, [], [copy["id"]])
+    assert catalog.known_copies([copy["id"]]) == {}
+
+
+def test_another_word_segment_or_a_processed_video_does_not_give_way(catalog: Catalog) -> None:
+    whole, done = row("takk", 1), row("takk", 4)
+    others = [row("ja", 2), row("takk", 3, start_s=1.0), done]
+    for one in (whole, *others):
+        catalog.upsert_videos([one], {})
+    catalog.set_content(whole["id"], "bytes", "sums", 9)
+    with catalog.engine.begin() as connection:
+        connection.execute(update(Video).where(col(Video.id) == done["id"]).values(width=640))
+    for other in others:
+        assert catalog.set_content(other["id"], "bytes", "sums", 9) is None
+    assert catalog.counts() == {"queued": 4}
+
+
+def test_of_many_that_find_the_same_bytes_at_once_one_remains(catalog: Catalog) -> None:
+    rows = [unfetched("takk", line) for line in range(4)]
+    catalog.upsert_videos(rows, {})
+    start = threading.Barrier(4)
+
+    def found(one: dict[str, Any]) -> UUID | None:
+        start.wait()
+        return catalog.set_content(one["id"], "bytes", "sums", 9)
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(found, rows))
+    [(video, _)] = catalog.find_videos("takk")
+    assert answers.count(None) == 1
+    assert len(catalog.copies_of([video.id])[video.id]) == 3
+
+
+def test_a_catalog_of_the_version_before_is_brought_up_to_date(catalog: Catalog) -> None:
+    filled(catalog, row("a"))
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    with catalog.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+    with pytest.raises(CatalogError, match=r"schema is 0001.*tracker init-db"):
+        catalog.open()
+    catalog.create()
+    assert catalog.open().counts() == {"queued": 1}
 
 
 # claims

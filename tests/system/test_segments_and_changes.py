@@ -86,6 +86,36 @@ def test_changed_bytes_under_an_old_name_are_tracked_anew(
     assert after.provenance["source_sha256"] != before.provenance["source_sha256"]
 
 
+def test_a_copy_under_another_name_reuses_the_video(
+    tracker: Tracker, clips: list[Path], tmp_path: Path
+) -> None:
+    first, copy = (tmp_path / f"{name}{clips[0].suffix}" for name in ("takk", "kopi"))
+    for target in (first, copy):
+        shutil.copyfile(clips[0], target)
+    done = tracker("run", tracker.manifest([("takk", first), ("takk", copy), ("bok", copy)]))
+    told = f"line 3: {copy.name} holds the same bytes as {first.name}: its video is reused"
+    assert told in done.stderr
+    assert tracker.status()["jobs"] == {"done": 2}, "takk, and bok, which is another word"
+    assert tracker.stages() == (8 + 2, 6), "only what names the word is computed for bok"
+    assert len(tracker.tracks()) == 2
+    index = json.loads((tracker.workspace / "exports" / "index.json").read_bytes())
+    assert sorted(entry["word"] for entry in index["packages"]) == ["bok", "takk"]
+    # A manifest of the copy alone has the video, which is done; its own file is not missed.
+    alone = tracker.manifest([("takk", copy)], "alone.csv")
+    first.unlink()
+    for command in ("run", "ingest"):
+        assert "whose video is reused: 1" in tracker(command, alone).stdout
+    assert tracker.stages() == (0, 8)
+    tracker("show", "takk", "--frames", "2")
+    tracker("run", tracker.manifest([("takk", first), ("takk", copy), ("bok", copy)]))
+    assert tracker.status()["jobs"] == {"done": 2}
+    shutil.copyfile(clips[1], copy)
+    tracker("run", alone)
+    status = tracker.status()
+    assert status["jobs"] == {"done": 2, "missing_file": 1}
+    assert f"held the bytes of {first.name}" in status["failures"][0]["message"]
+
+
 def test_a_segment_of_long_names_with_odd_characters(
     tracker: Tracker, clips: list[Path], tmp_path: Path
 ) -> None:
@@ -95,7 +125,7 @@ def test_a_segment_of_long_names_with_odd_characters(
     for number, name in enumerate((long, f"-dash{clips[0].suffix}", "a/same.mp4", "b/same.mp4")):
         target = tmp_path / name
         target.parent.mkdir(exist_ok=True)
-        shutil.copyfile(clips[0], target)
+        shutil.copyfile(clips[number % 2], target)
         rows.append((f"w{number}" if number < 2 else "same", target))
     tracker("run", tracker.manifest(rows))
     assert tracker.status()["jobs"] == {"done": 4}

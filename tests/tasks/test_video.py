@@ -12,7 +12,7 @@ from prefect import flow
 from tasks import stages, video
 from tasks.video import process_videos
 from tracker_core.errors import ModelError, NoPerson
-from tracker_core.ingest.jobs import ingest
+from tracker_core.ingest.jobs import ingest, video_id
 from tracker_core.ingest.manifest import Record
 from tracker_core.pipeline import PIPELINE
 from tracker_core.settings import Settings
@@ -142,6 +142,34 @@ def test_a_video_that_changed_since_the_ingest_is_read_as_it_is_now(
     process(jobs, run, settings, catalog, store)
     assert contents == [content]
     assert list(catalog.due("s", "p")) == []  # settled for the bytes that were read
+
+
+def test_a_fetched_copy_of_a_video_is_no_second_video(
+    small_clip: Path, settings: Settings, catalog: Catalog, store: ArtifactStore,
+    monkeypatch: pytest.MonkeyPatch, content: str,
+) -> None:  # fmt: skip
+    processed: list[tuple[str, str]] = []
+
+    def note(_source: Any, found: str, subject: Any, *_: Any) -> Any:
+        processed.append((subject.video_id, found))
+        raise NoPerson("nobody")
+
+    monkeypatch.setattr(video, "run_stages", note)
+    url = small_clip.as_uri()
+    rows = [
+        Record(1, "takk", str(small_clip), None, small_clip.name),
+        Record(2, "takk", url, url, "kopi.mp4"),
+        Record(3, "ja", url, url, "kopi.mp4"),
+    ]
+    run, jobs = ingested(catalog, *rows)
+    assert len(jobs) == 3
+    assert process(jobs[1:], run, settings, catalog, store) == {"failed": 2}
+    assert process(jobs[:1], run, settings, catalog, store) == {"taken": 1}, "it was done meanwhile"
+    ids = [str(video_id(row)) for row in rows]
+    assert processed == [(ids[0], content), (ids[2], content)]
+    assert catalog.counts() == {"failed": 2}
+    ended = catalog.run(run.id)
+    assert (ended.failed, ended.taken) == (2, 1)
 
 
 def test_force_reaches_every_segment_of_a_content_once(

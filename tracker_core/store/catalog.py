@@ -11,8 +11,9 @@ import json
 import random
 import re
 import time
+import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
@@ -27,12 +28,16 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Row,
+    Select,
     String,
     Table,
     and_,
+    bindparam,
     cast,
     event,
+    exists,
     func,
     or_,
     select,
@@ -45,13 +50,25 @@ from sqlmodel import Session, col, create_engine
 
 from tracker_core.errors import CatalogError, StorageError, VideoError
 from tracker_core.store.owner import owner_is_dead, owner_name
-from tracker_core.store.schema import Job, Run, Status, Track, Video, now
+from tracker_core.store.schema import (
+    Copy,
+    Job,
+    Run,
+    Status,
+    Track,
+    Video,
+    content_id,
+    now,
+    segment_of,
+)
 
 T = TypeVar("T")
 
 _VIDEOS: Table = Video.__table__  # type: ignore[attr-defined]
 _JOBS: Table = Job.__table__  # type: ignore[attr-defined]
+_COPIES: Table = Copy.__table__  # type: ignore[attr-defined]
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_SOURCE = func.coalesce(_VIDEOS.c.sha256, _VIDEOS.c.remote_url, cast(_VIDEOS.c.id, String))
 _TRIES = 5
 _MIGRATION_LOCK = 0x747261636B6572  # any number, the same in every process
 
@@ -62,12 +79,13 @@ class DueJob:
 
     Attributes:
         job_id: of the job.
-        content: sha256 of the video's bytes; None where they are still to be fetched.
+        source: equal for jobs that read the same bytes: their sha256, or the URL that they are to
+            be fetched from.
         title: word and file name, for people.
     """
 
     job_id: UUID
-    content: str | None
+    source: str
     title: str
 
 
@@ -108,10 +126,7 @@ class Catalog:
         """Create the tables or bring them up to date; returns the schema's revision."""
         with self.engine.begin() as connection:
             # One process creates the tables; the others wait, and find them there.
-            if self.engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            else:
-                connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            self._wait_for_turn(connection, _MIGRATION_LOCK)
             config = Config()
             config.set_main_option("script_location", str(_MIGRATIONS))
             config.attributes["connection"] = connection
@@ -144,24 +159,56 @@ class Catalog:
     def known_files(self, ids: Sequence[UUID]) -> dict[UUID, Row[Any]]:
         """The videos among ``ids`` that are catalogued: the columns of `Video`, and the job's
         ``status`` and ``error``."""
-        query = (
-            select(_VIDEOS, _JOBS.c.status, _JOBS.c.error)
-            .join_from(_VIDEOS, _JOBS)
-            .where(_VIDEOS.c.id.in_(ids))
-        )
-        with self.engine.connect() as connection:
-            return {row.id: row for row in connection.execute(query)}
+        return {row.id: row for row in self._known(_VIDEOS.c.id, ids)}
 
-    def upsert_videos(self, rows: Sequence[Mapping[str, Any]], missing: Mapping[UUID, str]) -> None:
+    def known_contents(self, content_ids: Collection[UUID]) -> list[Row[Any]]:
+        """The videos that hold any of these (see `content_id`), the oldest first: columns as of
+        `known_files`."""
+        found = self._known(_VIDEOS.c.content_id, content_ids)
+        return sorted(found, key=lambda row: (row.created_at, row.id))
+
+    def known_copies(self, ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
+        """The copies among ``ids``: the columns of `Copy`."""
+        if not ids:
+            return {}
+        with self.engine.connect() as connection:
+            found = connection.execute(select(_COPIES).where(_COPIES.c.id.in_(ids)))
+            return {row.id: row for row in found}
+
+    def copies_of(self, video_ids: Collection[UUID]) -> dict[UUID, list[Row[Any]]]:
+        """Videos -> what is known to hold the same bytes: the columns of `Copy`."""
+        copies: dict[UUID, list[Row[Any]]] = {}
+        if video_ids:
+            query = select(_COPIES).where(_COPIES.c.video_id.in_(video_ids))
+            with self.engine.connect() as connection:
+                for row in connection.execute(query.order_by(_COPIES.c.local_path)):
+                    copies.setdefault(row.video_id, []).append(row)
+        return copies
+
+    def upsert_videos(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        missing: Mapping[UUID, str],
+        copies: Sequence[Mapping[str, Any]] = (),
+        parted: Collection[UUID] = (),
+    ) -> None:
         """Insert or update a batch of videos, with a queued job for each that has none.
 
         Args:
             rows: columns of `Video`; every row has the same ones.
             missing: the videos whose file is not there -> a sentence about it; their jobs become
                 ``missing_file``, unless a live process is at one.
+            copies: columns of `Copy`; a video of the same id, which has no track, makes way.
+            parted: copies that are copies no more.
         """
-        if not rows:
-            return
+        if rows:
+            self._upsert_videos(rows, missing)
+        if copies or parted:
+            self._upsert_copies(copies, parted)
+
+    def _upsert_videos(
+        self, rows: Sequence[Mapping[str, Any]], missing: Mapping[UUID, str]
+    ) -> None:
         # The same statement for every batch, which is then compiled once and sent row by row by
         # the driver: ten times as fast as one statement of a thousand rows.
         videos = self._insert(Video)
@@ -193,6 +240,15 @@ class Catalog:
             with self.engine.begin() as connection:
                 connection.execute(videos, video_rows)
                 connection.execute(jobs, job_rows)
+
+        self._steadily(write)
+
+    def _upsert_copies(self, copies: Sequence[Mapping[str, Any]], parted: Collection[UUID]) -> None:
+        def write() -> None:
+            with self.engine.begin() as connection:
+                connection.execute(_COPIES.delete().where(_COPIES.c.id.in_(parted)))
+                if copies:
+                    self._write_copies(connection, copies)
 
         self._steadily(write)
 
@@ -242,15 +298,14 @@ class Catalog:
         if not (retry_failed or force):
             failed = and_(col(Job.status) == Status.FAILED, ~col(Job.retryable), same)
             settled = or_(settled, failed)
-        group = func.coalesce(Video.sha256, cast(Video.id, String))
         found = (
-            select(Job.id, Video.sha256, Video.word, Video.filename, Video.line)  # type: ignore[call-overload]
-            .add_columns(func.min(Video.line).over(partition_by=group).label("first"))
+            select(Job.id, _SOURCE, Video.word, Video.filename, Video.line)  # type: ignore[call-overload]
+            .add_columns(func.min(Video.line).over(partition_by=_SOURCE).label("first"))
             .join(Video, col(Video.id) == col(Job.video_id))
             .where(_within(scope), ~settled)
             .where(or_(col(Job.status) != Status.MISSING_FILE, col(Video.remote_url).is_not(None),
                        col(Video.mtime_ns).is_not(None)))
-            .order_by("first", Video.sha256, func.coalesce(Video.start_s, 0.0),
+            .order_by("first", _SOURCE, func.coalesce(Video.start_s, 0.0),
                       func.coalesce(Video.start_frame, 0), Video.line)
             .limit(limit)
         )  # fmt: skip
@@ -259,10 +314,10 @@ class Catalog:
     def done_jobs(self, word: str | None, video: str | None) -> Iterator[DueJob]:
         """Jobs that are done, of a word or of a video (id, file name or path), or all."""
         found = (
-            select(Job.id, Video.sha256, Video.word, Video.filename)  # type: ignore[call-overload]
+            select(Job.id, _SOURCE, Video.word, Video.filename)  # type: ignore[call-overload]
             .join(Video, col(Video.id) == col(Job.video_id))
             .where(col(Job.status) == Status.DONE)
-            .order_by(Video.sha256, Video.line)
+            .order_by(_SOURCE, Video.line)
         )
         if word is not None:
             found = found.where(col(Video.word) == word)
@@ -439,15 +494,43 @@ class Catalog:
 
         return self._steadily(write)
 
-    def set_content(self, video_id: UUID, sha256: str, sha1: str, size: int) -> None:
-        """Note the bytes of a video that had to be fetched first."""
-        self._steadily(
-            lambda: self._execute(
-                update(Video)
-                .where(col(Video.id) == video_id)
-                .values(sha256=sha256, sha1=sha1, size_bytes=size)
-            )
-        )
+    def set_content(self, video_id: UUID, sha256: str, sha1: str, size: int) -> UUID | None:
+        """Note the bytes of a video that had to be fetched first, or have changed.
+
+        Returns None; or, where this video was never processed and another of the same word and
+        segment holds the same bytes, the job of that one: this one is now a copy of it.
+        """
+
+        def write() -> UUID | None:
+            with self.engine.begin() as connection:
+                # Two that find the same bytes at once must not both give way.
+                self._wait_for_turn(connection, zlib.crc32(sha256.encode()))
+                query = select(_VIDEOS).where(_VIDEOS.c.id == video_id)
+                mine = connection.execute(query).one()
+                same = content_id(mine.word, segment_of(mine), sha256)
+                found = {"sha256": sha256, "sha1": sha1, "size_bytes": size}
+                connection.execute(
+                    update(Video).where(col(Video.id) == video_id).values(**found, content_id=same)
+                )
+                query = self._with_jobs(_JOBS.c.id.label("job_id")).where(
+                    _VIDEOS.c.content_id == same, _VIDEOS.c.id != video_id
+                )
+                other = connection.execute(
+                    query.order_by(_VIDEOS.c.created_at, _VIDEOS.c.id).limit(1)
+                ).first()
+                if other is None or mine.width is not None:
+                    return None
+                given = {"scope": mine.scope, "manifest": mine.manifest, "line": mine.line}
+                place = {"local_path": mine.local_path, "remote_url": mine.remote_url,
+                         "mtime_ns": mine.mtime_ns}  # fmt: skip
+                if other.mtime_ns is None and other.remote_url is None:  # its file has gone
+                    given |= place
+                connection.execute(update(Video).where(col(Video.id) == other.id).values(**given))
+                copy = {"id": mine.id, "video_id": other.id, "filename": mine.filename}
+                self._write_copies(connection, [{**copy, **place, **found}])
+                return UUID(str(other.job_id))
+
+        return self._steadily(write)
 
     # runs
 
@@ -573,6 +656,44 @@ class Catalog:
 
     # how
 
+    def _wait_for_turn(self, connection: Connection, number: int) -> None:
+        """Begin a transaction in which no other process has the turn of this number."""
+        if self.engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.execute(select(func.pg_advisory_xact_lock(number)))
+
+    def _known(self, column: ColumnElement[Any], values: Collection[UUID]) -> Sequence[Row[Any]]:
+        if not values:
+            return []
+        query = self._with_jobs(_JOBS.c.status, _JOBS.c.error).where(column.in_(values))
+        with self.engine.connect() as connection:
+            return connection.execute(query).fetchall()
+
+    @staticmethod
+    def _with_jobs(*columns: ColumnElement[Any]) -> Select[Any]:
+        return select(_VIDEOS, *columns).join_from(_VIDEOS, _JOBS)
+
+    def _write_copies(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert or update copies; videos of their ids, and the jobs of those, go."""
+        copies = self._insert(Copy)
+        new = {name: copies.excluded[name] for name in rows[0] if name != "id"}
+        connection.execute(copies.on_conflict_do_update(index_elements=["id"], set_=new), rows)
+        ids = [row["id"] for row in rows]
+        is_free = or_(~self._is_held(), col(Job.lease_owner) == owner_name())
+        connection.execute(_JOBS.delete().where(_JOBS.c.video_id.in_(ids), is_free))
+        gone = _VIDEOS.c.id.in_(ids) & ~exists().where(_JOBS.c.video_id == _VIDEOS.c.id)
+        made_way = connection.execute(select(_VIDEOS.c.id).where(gone)).scalars().all()
+        if made_way:
+            videos = {row["id"]: row["video_id"] for row in rows}
+            connection.execute(
+                _COPIES.update()
+                .where(_COPIES.c.video_id == bindparam("old"))
+                .values(video_id=bindparam("new")),
+                [{"old": row_id, "new": videos[row_id]} for row_id in made_way],
+            )
+            connection.execute(_VIDEOS.delete().where(_VIDEOS.c.id.in_(made_way)))
+
     def _is_held(self) -> ColumnElement[bool]:
         """Whether a live process is at the job."""
         return and_(
@@ -586,7 +707,7 @@ class Catalog:
         with self.engine.connect() as connection:
             rows = connection.execute(query).fetchall()
         return (
-            DueJob(job_id, content, f"{word} ({name})") for job_id, content, word, name, *_ in rows
+            DueJob(job_id, source, f"{word} ({name})") for job_id, source, word, name, *_ in rows
         )
 
     def _insert(self, table: Any) -> Any:
@@ -615,7 +736,12 @@ def _within(scope: str | None) -> ColumnElement[bool]:
 
 
 def _is_called(text: str) -> ColumnElement[bool]:
-    named = or_(col(Video.filename) == text, col(Video.local_path) == text)
+    copied = select(_COPIES.c.video_id).where(
+        or_(_COPIES.c.filename == text, _COPIES.c.local_path == text)
+    )
+    named = or_(
+        col(Video.filename) == text, col(Video.local_path) == text, col(Video.id).in_(copied)
+    )
     try:
         return or_(named, col(Video.id) == UUID(text))
     except ValueError:

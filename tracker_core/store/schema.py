@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import enum
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import UUID, uuid4, uuid5
 
 from sqlalchemy import BigInteger, Column, DateTime, Index, text
 from sqlmodel import Field, SQLModel
+
+Segment = tuple[float | None, float | None, int | None, int | None]
+
+# Names of videos and of what they hold are made in this namespace: the same in every catalog.
+NAMESPACE = UUID("6f1d3a52-54f5-4c0e-9a64-2f2d9f0c7a11")
 
 
 class Status(enum.StrEnum):
@@ -29,6 +35,22 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def segment_of(item: Any) -> Segment:
+    """The segment that a video, or a row of a manifest, asks for."""
+    return item.start_s, item.end_s, item.start_frame, item.end_frame
+
+
+def content_id(word: str, segment: Segment, sha256: str | None) -> UUID | None:
+    """What a video holds: the same for the same word, segment and bytes, wherever they lie.
+
+    Args:
+        word: what is signed.
+        segment: start and end in seconds, start and end in frames.
+        sha256: of the whole file; None where its bytes are not known.
+    """
+    return None if sha256 is None else uuid5(NAMESPACE, f"{word}\0sha256 {sha256}\0{segment}")
+
+
 def _time(*, default: bool = False) -> Column[datetime]:
     return Column(
         DateTime(timezone=True),
@@ -38,13 +60,16 @@ def _time(*, default: bool = False) -> Column[datetime]:
 
 
 class Video(SQLModel, table=True):
-    """A clip as the manifest names it. Its id follows from word, location and segment."""
+    """A clip as the manifest names it. Its id follows from word, location and segment.
+
+    A file that is not there leaves its checksums, which are of the bytes it last had.
+    """
 
     __tablename__ = "videos"
     __table_args__ = (
         Index("idx_videos_word", "word"),
         Index("idx_videos_filename", "filename"),
-        Index("idx_videos_sha256", "sha256"),
+        Index("idx_videos_content_id", "content_id"),
         Index("idx_videos_scope", "scope"),
     )
 
@@ -65,11 +90,32 @@ class Video(SQLModel, table=True):
     start_frame: int | None = None
     end_frame: int | None = None
     sha256: str | None = None
+    content_id: UUID | None = None
     size_bytes: int | None = Field(default=None, sa_type=BigInteger)
     mtime_ns: int | None = Field(default=None, sa_type=BigInteger)
     manifest: str | None = None
     line: int | None = None
     scope: str | None = None
+
+
+class Copy(SQLModel, table=True):
+    """A file that holds the bytes of a video, under the same word and segment.
+
+    Its id is the one that a video of its own would have.
+    """
+
+    __tablename__ = "copies"
+    __table_args__ = (Index("idx_copies_video_id", "video_id"),)
+
+    id: UUID = Field(primary_key=True)
+    video_id: UUID = Field(foreign_key="videos.id")
+    filename: str
+    remote_url: str | None = None
+    local_path: str
+    sha1: str | None = None
+    sha256: str
+    size_bytes: int | None = Field(default=None, sa_type=BigInteger)
+    mtime_ns: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class Job(SQLModel, table=True):
