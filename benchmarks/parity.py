@@ -6,10 +6,13 @@ in the next frame than the other, and they part until both look anew. *One step*
 given the reference's body, and its last hands and face, in every frame, so that nothing can add up.
 
 Frames that are not square, about which HolisticLandmarker warns: both ways are right. Our graph,
-which knows a frame's true shape, agrees with the reference in one step there as it does on squares.
+which knows a frame's true shape, agrees with the reference in one step there as it does on squares
+(1026 frames of 11 clips: presence in 99.8%, median 0.02 px), so the projection warned of is sound.
 What a canvas changes is what lies beyond the frame's edge: MediaPipe repeats the border there, a
-black square has black; hidden hips and hands below the edge are then guessed otherwise, and hands
-that cover each other are told apart otherwise. See `frames_table`.
+black square has black, so hidden hips are guessed otherwise (median of the body 3.6 px, 1.5 px on a
+canvas that repeats the border) and the body is first found otherwise. Hands found: 1516 on the
+square, 1493 without; but for one clip, of palms laid together, 1383 and 1385.
+See `frames_table`.
 """
 
 from __future__ import annotations

@@ -137,7 +137,8 @@ def covers(side: str, tracks: Sequence[Tracks]) -> Covered:
             continue
         points = np.concatenate([one.positions[rows, where, :2].reshape(-1, 2) for one in tracks])
         low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
-        grow = 0.3 * max(hand_size(points[i : i + 21]) for i in range(0, len(points), 21))
+        sizes = [hand_size(points[i : i + 21]) for i in range(0, len(points), 21)]
+        grow = 0.3 * np.nanmax(sizes)
         box = np.concatenate([low - grow, high + grow]).astype(int).tolist()
         boxes.append((first, box[0], box[1], box[2], box[3]))
     return Covered(tuple(boxes))

@@ -226,6 +226,8 @@ def test_covers_hide_where_anybody_found_the_hand_and_only_then() -> None:
     assert not cover(first + cover.frames, view).image.any()
     assert not view.image.any(), "a view's image was written to"
     assert signing.covers("right_hand", [tracks]).boxes == ()
+    late = hand_tracks([None] * 30 + [0] * 10)
+    assert signing.covers("left_hand", [late, tracks]) == signing.covers("left_hand", [tracks])
     gone = hand_tracks([0] * 15 + [None] + [0] * 24)
     assert signing.covers("left_hand", [gone]).boxes == ()
 

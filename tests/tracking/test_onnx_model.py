@@ -60,10 +60,10 @@ def inputs(shape: tuple[int, ...], clips: list[Path]) -> list[Array]:
 
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_outputs_are_those_of_litert(
-    name: str, networks: dict[str, Path], face: Path, signer: Path
+    name: str, networks: dict[str, Path], face: Path, signer: Path, tmp_path: Path
 ) -> None:
     wanted = range(OUTPUTS[name])
-    reference = LiteRtNetwork(networks[name], wanted)
+    reference = LiteRtNetwork(networks[name], wanted, tmp_path)
     network = OnnxNetwork(networks[name], wanted, "CPUExecutionProvider")
     assert network.input_shape == reference.input_shape
     for array in inputs(network.input_shape, [face, signer]):
