@@ -132,7 +132,7 @@ def one_step(models: ModelStore, given: Tracks, views: Iterable[View]) -> Tracks
             # The graph's memory is set from outside, which only this comparison has a use for.
             for side, tracker in graph._hands.items():
                 where = HOLISTIC.part(side).slice
-                tracker._last = _hand(given, row - 1, side)
+                tracker.hand = _hand(given, row - 1, side)
                 hand = tracker._compared(view, pose) if pose is not None else None
                 if hand is not None:
                     out.confidence[where] = hand.score

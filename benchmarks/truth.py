@@ -401,9 +401,9 @@ def hands_table(models: ModelStore, marked: Sequence[MarkedHand]) -> list[str]:
 
 
 def _hand_score(tracker: HandTracker, hand: MarkedHand, pose: Pose) -> Score:
-    found = None
     for view in still(View(hand.image, 0, 0, 0.0)):
-        found = tracker.see(view, pose)
+        tracker.see(view, pose)
+    found = tracker.hand
     points = np.full((21, 2), np.nan) if found is None else found.points[:, :2]
     size = Target("left_hand", range(21), hand.points).size
     errors = np.linalg.norm(points - hand.points, axis=1) / size

@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 from tests.system.conftest import tracker  # noqa: F401 - a fixture
 
 # For a longer campaign set them, or run `python -m tests.fuzz.campaign`.
-SECONDS = float(os.environ.get("TRACKER_FUZZ_SECONDS", "20"))
+SECONDS = float(os.environ.get("TRACKER_FUZZ_SECONDS", "8"))
 SEED = int(os.environ.get("TRACKER_FUZZ_SEED", "0"))
 
 Campaign = Callable[[str, Sequence[Path]], dict[str, Any]]

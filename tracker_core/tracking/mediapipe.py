@@ -121,7 +121,10 @@ class HolisticSession:
         # The graph wants whole milliseconds that strictly increase, at any frame rate.
         self._last_ms = max(self._last_ms + 1, round(timestamp_s * 1000))
         result = self._landmarker.detect_for_video(
-            mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image), self._last_ms
+            mediapipe.Image(
+                image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image)
+            ),
+            self._last_ms,
         )
         seen = FrameLandmarks.missing(HOLISTIC)
         # Coordinates are fractions of the width and the height, depths of the width.

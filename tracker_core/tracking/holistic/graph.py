@@ -83,7 +83,7 @@ class Rules:
 
     as_original: bool = False
     take: float = 0.5
-    keep: float = 0.3
+    keep: float = 0.4
     still: float = 0.04
     hand_side: float = 0.3
 
@@ -124,6 +124,7 @@ class Graph:
 
     def __init__(self, networks: Networks, rules: Rules = OURS, *, irises: bool = True) -> None:
         self._networks = networks
+        self._rules = rules
         self._irises = irises
         self._body = BodyTracker(networks, rules)
         self._hands = {side: HandTracker(networks, rules, *arm) for side, arm in _ARMS.items()}
@@ -179,16 +180,29 @@ class Graph:
 
     def _rest(self, view: View, pose: Pose | None, face: Face | None) -> Seen:
         """The hands of a frame whose body and face are known, and the face's expression."""
+        for tracker in self._hands.values():
+            tracker.see(view, pose)
+        if pose is not None and not self._rules.as_original:
+            self._tell_apart(view, pose)
         hands = {}
         for side, tracker in self._hands.items():
-            hand = tracker.see(view, pose)
-            if hand is not None and pose is not None:
-                wrist = pose.world[_ARMS[side][0]]
-                hands[side] = replace(hand, world=hand.world - hand.world[0] + wrist)
+            if tracker.hand is not None and pose is not None:
+                world = tracker.hand.world - tracker.hand.world[0] + pose.world[_ARMS[side][0]]
+                hands[side] = replace(tracker.hand, world=world)
         shapes = None
         if face is not None and self._irises:
             shapes = see_blendshapes(self._networks["blendshapes"], face)
         return Seen(pose, hands, face, shapes)
+
+    def _tell_apart(self, view: View, pose: Pose) -> None:
+        """Where both arms have the same hand, only the nearer one keeps it."""
+        left, right = self._hands.values()
+        if not _one_place(left.hand, right.hand):
+            return
+        nearer, farther = sorted((left, right), key=lambda tracker: tracker.away(pose))
+        farther.retake(view, pose)
+        if _one_place(nearer.hand, farther.hand):
+            farther.hand = None
 
 
 class BodyTracker:
@@ -235,10 +249,16 @@ class BodyTracker:
         height, width = view.image.shape[:2]
         side = max(height, width)
         whole = Region(view.x + width / 2, view.y + height / 2, side, side)
-        found = detect(self._networks["pose_detector"], POSE, view, whole)
+        # Who fills the frame is found more surely when there is room around it.
+        regions = [whole] if self._rules.as_original else [whole, whole.scaled(1.5)]
+        found = [
+            detection
+            for region in regions
+            for detection in detect(self._networks["pose_detector"], POSE, view, region)[:1]
+        ]
         if not found:
             return None
-        centre, rim = found[0].keypoints[:2]
+        centre, rim = max(found, key=lambda detection: detection.score).keypoints[:2]
         return circle(centre, rim, _UP).scaled(1.25)
 
     def _filtered(self, pose: Pose, time_s: float, size: float) -> Pose:
@@ -255,7 +275,11 @@ class BodyTracker:
 
 
 class HandTracker:
-    """Follows one hand: from the frame before, or from the arm where it is lost."""
+    """Follows one hand: from the frame before, or from the arm where it is lost.
+
+    Attributes:
+        hand: in the last frame; None where there was none.
+    """
 
     def __init__(
         self, networks: Networks, rules: Rules, wrist: int, little: int, index: int
@@ -263,23 +287,32 @@ class HandTracker:
         self._networks = networks
         self._rules = rules
         self._wrist, self._little, self._index = wrist, little, index
-        self._last: Hand | None = None
+        self.hand: Hand | None = None
         self._region: Region | None = None
 
-    def see(self, view: View, pose: Pose | None) -> Hand | None:
-        """The hand in the next frame, whose body is known."""
+    def see(self, view: View, pose: Pose | None) -> None:
+        """Look at the next frame, whose body is known."""
         hand = None
         if pose is not None:
             hand = (self._compared if self._rules.as_original else self._followed)(view, pose)
-        wanted = self._rules.take if self._last is None else self._rules.keep
-        self._last = hand if hand is not None and hand.score > wanted else None
-        return self._last
+        wanted = self._rules.take if self.hand is None else self._rules.keep
+        self.hand = hand if hand is not None and hand.score > wanted else None
+
+    def retake(self, view: View, pose: Pose) -> None:
+        """Look at this frame again, as if there had been no hand before."""
+        hand = self._anew(view, pose) if self._visible(pose) else None
+        self.hand = hand if hand is not None and hand.score > self._rules.take else None
+
+    def away(self, pose: Pose) -> float:
+        """Pixels between the hand's wrist and the arm's."""
+        assert self.hand is not None
+        return float(np.linalg.norm(self.hand.points[0, :2] - pose.points[self._wrist, :2]))
 
     def _followed(self, view: View, pose: Pose) -> Hand | None:
         """Where it was; where that shows no hand for certain, at the arm's end as well."""
         hand = None
-        if self._last is not None and self._hangs_on(pose):
-            region = held(self._region, hand_region(self._last.points), self._rules.still)
+        if self.hand is not None and self._hangs_on(pose):
+            region = held(self._region, hand_region(self.hand.points), self._rules.still)
             hand = self._look(view, region)
         if (hand is None or hand.score <= self._rules.take) and self._visible(pose):
             again = self._anew(view, pose)
@@ -300,9 +333,9 @@ class HandTracker:
         if not self._visible(pose):
             return None
         region = self._refined(view, self._at_arm(pose))
-        if self._last is not None:
-            tracked = hand_region(self._last.points)
-            if _agree(tracked, region, self._last.points, math.radians(40), 0.2, 0.4, -0.1):
+        if self.hand is not None:
+            tracked = hand_region(self.hand.points)
+            if _agree(tracked, region, self.hand.points, math.radians(40), 0.2, 0.4, -0.1):
                 region = tracked
         return self._look(view, region)
 
@@ -318,9 +351,9 @@ class HandTracker:
 
         An arm that cannot be seen contradicts nothing.
         """
-        assert self._last is not None
-        away = np.linalg.norm(self._last.points[0, :2] - pose.points[self._wrist, :2])
-        return not self._visible(pose) or bool(away < hand_region(self._last.points).width / 2)
+        assert self.hand is not None
+        reach = hand_region(self.hand.points).width / 2
+        return not self._visible(pose) or self.away(pose) < reach
 
     def _at_arm(self, pose: Pose) -> Region:
         region = arm_region(pose, self._wrist, self._little, self._index)
@@ -441,6 +474,14 @@ def hand_region(points: Array) -> Region:
     knuckles = (palm[_INDEX_ROOT] + palm[_RING_ROOT]) / 4 + palm[_MIDDLE_ROOT] / 2
     angle = angle_of(palm[0], knuckles, _UP)
     return bounding(palm, angle).scaled(2.0, shift_y=-0.1, square=True)
+
+
+def _one_place(hand: Hand | None, other: Hand | None) -> bool:
+    """Whether two hands lie on each other as no two hands of one person do."""
+    if hand is None or other is None:
+        return False
+    apart = np.linalg.norm(hand.points[:, :2] - other.points[:, :2], axis=1).mean()
+    return bool(apart < 0.25 * max(np.ptp(hand.points[:, 0]), np.ptp(hand.points[:, 1])))
 
 
 def face_region(points: Array) -> Region:
