@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.square import on_square
 from tracker_core.landmarks.topology import HOLISTIC
 from tracker_core.landmarks.tracks import State, Tracks
 from tracker_core.media.decode import read_frames
@@ -184,3 +183,11 @@ def save(image: Image, folder: Path, name: str) -> None:
     """Write an RGB picture as PNG."""
     folder.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(folder / f"{name}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+
+def on_square(image: Image) -> Image:
+    """The image in the corner of a black square."""
+    side = max(image.shape[:2])
+    canvas = np.zeros((side, side, 3), np.uint8)
+    canvas[: image.shape[0], : image.shape[1]] = image
+    return canvas
