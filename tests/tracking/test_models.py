@@ -14,7 +14,15 @@ import pytest
 
 from tracker_core.errors import ModelError
 from tracker_core.tracking import models
-from tracker_core.tracking.models import MODELS, Model, ModelStore, Piece, Wheel, sha256_file
+from tracker_core.tracking.models import (
+    HOLISTIC_NETWORKS,
+    MODELS,
+    Model,
+    ModelStore,
+    Piece,
+    Wheel,
+    sha256_file,
+)
 
 
 def _wheel(folder: Path, content: bytes) -> Path:
@@ -144,3 +152,19 @@ def test_models_module_needs_no_mediapipe() -> None:
     """The catalog's commands must not pay for importing MediaPipe."""
     code = "import sys, tracker_core.tracking.models; sys.exit('mediapipe' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_networks_that_cannot_be_unpacked_say_so(
+    models: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore(tmp_path)
+    (tmp_path / HOLISTIC_NETWORKS.name).symlink_to(models.path(HOLISTIC_NETWORKS))
+
+    def refuse(**_: Any) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tracker_core.tracking.models.tempfile.mkdtemp", refuse)
+    with pytest.raises(ModelError, match="cannot be unpacked.*tracker models pull"):
+        store.members(HOLISTIC_NETWORKS)
+    monkeypatch.undo()
+    assert (store.members(HOLISTIC_NETWORKS) / "face_blendshapes.tflite").is_file()

