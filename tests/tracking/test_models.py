@@ -164,7 +164,7 @@ def test_networks_that_cannot_be_unpacked_say_so(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("tracker_core.tracking.models.tempfile.mkdtemp", refuse)
-    with pytest.raises(ModelError, match="cannot be unpacked.*tracker models pull"):
+    with pytest.raises(ModelError, match=r"cannot be unpacked.*tracker models pull"):
         store.members(HOLISTIC_NETWORKS)
     monkeypatch.undo()
     assert (store.members(HOLISTIC_NETWORKS) / "face_blendshapes.tflite").is_file()
