@@ -29,9 +29,11 @@ def test_most_mutants_are_damaged_and_of_every_source() -> None:
 
 def test_files_that_stay_open_are_seen(tmp_path: Path) -> None:
     kept: list[IO[bytes]] = []
+    numbers = itertools.count()
 
     def leaks(path: Path) -> str:
-        if len(kept) < 200:
+        # Every fifth, so that some are left for after the warm-up however fast the machine is.
+        if next(numbers) % 5 == 0 and len(kept) < 900:
             kept.append(path.open("rb"))
         return "open"
 
