@@ -35,8 +35,9 @@ models: $(READY)
 demo: setup
 	$(BIN)/tracker demo
 
+# A file's tests share servers and clips, so they stay together.
 test: setup check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	$(BIN)/ruff check .

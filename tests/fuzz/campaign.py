@@ -14,6 +14,7 @@ import argparse
 import faulthandler
 import gc
 import json
+import math
 import sys
 import time
 from collections import Counter
@@ -67,8 +68,9 @@ def campaign(
     process = psutil.Process()
     outcomes: Counter[str] = Counter()
     slowest = 0.0
-    began = time.monotonic()
-    before: tuple[int, int, int] | None = None
+    warm_at = time.monotonic() + seconds * _WARM_UP
+    ends_at = math.inf  # set when it is warm: to look at what is held takes its own time
+    before = _held(process)
     for mutant in mutants(wholes, seed, first=first, text=text):
         path = folder / f"{seed}-{mutant.number}-{mutant.source}"
         path.write_bytes(mutant.content)
@@ -84,12 +86,13 @@ def campaign(
         now = time.monotonic()
         slowest = max(slowest, now - started)
         path.unlink()
-        if before is None and now - began > seconds * _WARM_UP:
+        if ends_at == math.inf and now > warm_at:
             before = _held(process)
-        if now - began > seconds:
+            ends_at = time.monotonic() + seconds * (1 - _WARM_UP)
+        if now > ends_at:
             break
     files, threads, memory = (
-        after - earlier for after, earlier in zip(_held(process), before or (0, 0, 0), strict=True)
+        after - earlier for after, earlier in zip(_held(process), before, strict=True)
     )
     return Report(
         seed=seed,
