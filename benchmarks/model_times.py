@@ -2,11 +2,12 @@
 
 ::
 
-    python -m benchmarks.model_times --workers 2 --set engine=openvino --set speed=fast
+    python -m benchmarks.model_times --workers 2 --set engine=openvino --set speed=fast [--whole]
 
-They are those that a session of the provider loads. They run in turns, as often as a frame with
-both hands and the face needs them, so that each finds the processor's caches as it does at work;
-after that the others, which no such frame needs. Several workers do so at the same time, each in a
+They are those that a session of the provider loads, which leave out what no landmark needs, or with
+``--whole`` the models as MediaPipe gives them out. They run in turns, as often as a frame with both
+hands and the face needs them, so that each finds the processor's caches as it does at work; after
+that the others, which no such frame needs. Several workers do so at the same time, each in a
 process of its own. Prints JSON: network -> median milliseconds of one inference, as time that
 passed and as CPU time of the process.
 """
@@ -23,13 +24,16 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from benchmarks.provider_loop import assignment, provider_of
-from tracker_core.tracking.inference import Network
+from benchmarks.provider_loop import assignment
+from tracker_core.settings import load_settings
+from tracker_core.tracking.holistic.loading import FILES
+from tracker_core.tracking.holistic.provider import HolisticProvider
+from tracker_core.tracking.inference import ENGINES, Network
+from tracker_core.tracking.models import HOLISTIC_NETWORKS, ModelStore
 
 # Network -> how often a frame with both hands and the face needs it once all have been found.
 FULL_FRAME: Mapping[str, int] = {
@@ -49,6 +53,7 @@ class ModelTimes:
     Attributes:
         speed: ``full`` or ``fast``, as in the settings.
         workers: processes at work at the same time.
+        whole: the models as they come.
         wall_ms: network -> time that passed.
         cpu_ms: network -> CPU time.
         others_cpus: CPUs that other processes of the machine took meanwhile, as far as known.
@@ -56,9 +61,17 @@ class ModelTimes:
 
     speed: str
     workers: int
+    whole: bool
     wall_ms: Mapping[str, float]
     cpu_ms: Mapping[str, float]
     others_cpus: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """What the tables call it."""
+        if self.whole:
+            return "floor"
+        return "networks" if self.speed == "full" else f"networks-{self.speed}"
 
     @property
     def fps(self) -> float:
@@ -102,15 +115,35 @@ def time_networks(
     return times
 
 
-def _work(settings: Mapping[str, str], rounds: int) -> dict[str, list[tuple[float, float]]]:
+def _work(
+    settings: Mapping[str, str], rounds: int, whole: bool
+) -> dict[str, list[tuple[float, float]]]:
+    given = load_settings(settings)
+    provider = HolisticProvider(ModelStore(given.models_dir), given.engine, given.speed)
     session: Any
-    with provider_of({**settings, "tracking_provider": "holistic"}).session() as session:
+    with provider.session() as session:
         # Nobody else needs them one by one, so the session keeps them to itself.
-        networks = {name: session._networks[name] for name in FULL_FRAME}
-        others = {name: session._networks[name] for name in _OTHERS}
+        loaded = _Whole(provider) if whole else session._networks
+        networks = {name: loaded[name] for name in FULL_FRAME}
+        others = {name: loaded[name] for name in _OTHERS}
         if _together is not None:
             _together.wait()
         return time_networks(networks, rounds) | time_networks(others, rounds)
+
+
+class _Whole:
+    """The models with all their outputs, at full precision."""
+
+    def __init__(self, provider: HolisticProvider) -> None:
+        self._engine = ENGINES[provider.runs_on]
+        self._folder = provider.models.members(HOLISTIC_NETWORKS)
+
+    def __getitem__(self, name: str) -> Network:
+        from ai_edge_litert.interpreter import Interpreter
+
+        model = self._folder / f"{FILES[name][0]}.tflite"
+        outputs = len(Interpreter(str(model)).get_output_details())
+        return self._engine(model, range(outputs), "f32", self._folder / "compiled")
 
 
 # What the workers wait for: that all have loaded.
@@ -122,11 +155,13 @@ def _meet(barrier: multiprocessing.synchronize.Barrier) -> None:
     _together = barrier
 
 
-def model_times(settings: Mapping[str, str], workers: int, rounds: int) -> ModelTimes:
+def model_times(
+    settings: Mapping[str, str], workers: int, rounds: int, *, whole: bool = False
+) -> ModelTimes:
     """Measure the networks at these settings, so many workers at the same time."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers, _meet, (context.Barrier(workers),)) as pool:
-        found = pool.map(partial(_work, settings), [rounds] * workers, chunksize=1)
+        found = pool.starmap(_work, [(settings, rounds, whole)] * workers, chunksize=1)
         pool.close()
         pool.join()
 
@@ -136,7 +171,7 @@ def model_times(settings: Mapping[str, str], workers: int, rounds: int) -> Model
             for name in found[0]
         }
 
-    return ModelTimes(settings.get("speed", "full"), workers, medians(0), medians(1))
+    return ModelTimes(settings.get("speed", "full"), workers, whole, medians(0), medians(1))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -145,8 +180,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--set", type=assignment, action="append", default=[], dest="settings")
+    parser.add_argument("--whole", action="store_true", help="the models as they come")
     given = parser.parse_args(arguments)
-    times = model_times(dict(given.settings), given.workers, given.rounds)
+    times = model_times(dict(given.settings), given.workers, given.rounds, whole=given.whole)
     sys.stdout.write(json.dumps(asdict(times)) + "\n")
 
 

@@ -122,7 +122,7 @@ def one_step(models: ModelStore, given: Tracks, views: Iterable[View]) -> Tracks
         Tracks without a body. Confidence is the score of what was seen where the part was looked
         for, also where it is too low, and the part so missing.
     """
-    engine = HolisticProvider(models).engine
+    engine = HolisticProvider(models).runs_on
     frames: list[FrameLandmarks] = []
     with borrowed(models, engine) as networks:
         graph = Graph(networks, PARITY)

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import cv2
+
 from benchmarks.loops import over_clips, views
 from tracker_core.settings import load_settings
 from tracker_core.tracking.models import ModelStore
@@ -37,6 +39,7 @@ def track_clip(clip: Path, overrides: Mapping[str, str]) -> tuple[int, Counter[s
 
     Returns how many there were, and network -> how often it ran (empty where nobody counts).
     """
+    cv2.setNumThreads(1)  # as in the processes of the stages
     with provider_of(overrides).session() as session:
         frames = sum(1 for _ in session.track(views(clip)))
         calls: Counter[str] = Counter(getattr(session, "calls", {}))

@@ -37,21 +37,23 @@ from benchmarks.clips import count_frames, find_clips, lay_out
 from benchmarks.contestants import ROOT, Contestant, as_arguments, contestants, process_role
 from benchmarks.model_times import ModelTimes
 from benchmarks.provider_loop import assignment
-from benchmarks.speed_tables import Measured, floor_name, floor_table, speed_table, stage_table
+from benchmarks.speed_tables import Measured, floor_table, speed_table, stage_table
 from benchmarks.stages import stage_costs
 from benchmarks.tree import Usage, measure
 from tracker_core.errors import CannotRun, TrackerError
 from tracker_core.settings import load_settings
 from tracker_core.tracking.models import ModelStore
 
-# The networks alone: name -> the setting ``speed``, and what is computed.
+# The networks alone: name -> the setting ``speed``, whether whole, and what is computed.
 FLOORS = {
-    floor_name("full"): (
+    "floor": (
         "full",
-        "the networks alone, as often as a frame with both hands and the face needs them: "
-        "478 face points, blendshapes",
+        True,
+        "MediaPipe's models alone, as they come, as often as a frame with both hands and the face "
+        "needs them: 478 face points, blendshapes",
     ),
-    floor_name("fast"): ("fast", "the same as the fast mode has them"),
+    "networks": ("full", False, "the same without what no landmark needs, as our graph has them"),
+    "networks-fast": ("fast", False, "the same as the fast mode has them"),
 }
 
 # With fewer clips, copies are made: the difference of two runs must be worth measuring.
@@ -96,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
         costs = stage_costs(course.all, Path(scratch) / "stages", overrides) if given.stages else {}
     _say(conditions(measured, floors, course, _stolen(before)))
     computes = {name: one.computes for name, one in crew.items()}
-    computes |= {name: what for name, (_, what) in FLOORS.items()}
+    computes |= {name: what for name, (_, _, what) in FLOORS.items()}
     _say(speed_table(measured, floors, computes))
     if floors:
         _say(floor_table(measured, floors))
@@ -184,9 +186,10 @@ def _take_turns(
         for name, workers in turns if repetition % 2 == 0 else reversed(turns):
             step = f"{repetition + 1}/{given.repeat} {name} x{workers}"
             if name in FLOORS:
-                settings = {**dict(given.settings), "speed": FLOORS[name][0]}
+                speed, whole, _ = FLOORS[name]
+                settings = {**dict(given.settings), "speed": speed}
                 rounds = _ROUNDS_QUICK if given.quick else _ROUNDS
-                times = _model_times(settings, workers, rounds, course.scratch)
+                times = _model_times(settings, workers, rounds, course.scratch, whole=whole)
                 floors.append(times)
                 fps, cpu_ms = times.fps, times.frame_cpu_ms()
             else:
@@ -230,11 +233,11 @@ def run(
 
 
 def _model_times(
-    settings: Mapping[str, str], workers: int, rounds: int, scratch: Path
+    settings: Mapping[str, str], workers: int, rounds: int, scratch: Path, *, whole: bool
 ) -> ModelTimes:
     """The networks alone, in processes of their own."""
     command = [sys.executable, "-m", "benchmarks.model_times"]
-    command += ["--workers", str(workers), "--rounds", str(rounds)]
+    command += ["--workers", str(workers), "--rounds", str(rounds), *(["--whole"] * whole)]
     usage = measure([*command, *as_arguments(settings)], scratch / "floor.log", folder=ROOT)
     times = ModelTimes(**json.loads(usage.output))
     return dataclasses.replace(times, others_cpus=usage.others_cpu_s / usage.wall_s)
@@ -259,12 +262,12 @@ def conditions(
         for one in measured
         for run in (one.few, one.all)
     ]
-    busy += [(one.others_cpus, f"{floor_name(one.speed)} x{one.workers}") for one in floors]
+    busy += [(one.others_cpus, f"{one.name} x{one.workers}") for one in floors]
     most, disturbed = max(busy)
     repetitions = max(
         Counter(
             [(one.contestant, one.workers) for one in measured]
-            + [(times.speed, times.workers) for times in floors]
+            + [(times.name, times.workers) for times in floors]
         ).values()
     )
     warning = (

@@ -151,29 +151,30 @@ def _figures(
 ) -> dict[tuple[str, int], list[_Figures]]:
     figures: dict[tuple[str, int], list[_Figures]] = {}
     for (name, workers), runs in grouped(measured).items():
-        times = [t for t in floors if (t.speed, t.workers) == (runs[0].speed, workers)]
+        times = [t for t in _pruned(floors, runs[0].speed) if t.workers == workers]
         own = [one.frame_cpu_ms(run.calls) for run, one in zip(runs, times, strict=bool(times))]
         figures[name, workers] = [
             _Figures(run.fps, run.cpu_ms, run.peak_mib, run.start_up(wall), own_cpu_ms)
             for run, own_cpu_ms in zip(runs, own or [math.nan] * len(runs), strict=True)
         ]
-    for one in sorted(floors, key=lambda times: (times.speed != "full", times.workers)):
-        of_floor = _Figures(one.fps, one.frame_cpu_ms(), own_cpu_ms=one.frame_cpu_ms())
-        figures.setdefault((floor_name(one.speed), one.workers), []).append(of_floor)
+    for one in sorted(floors, key=lambda times: (times.name, times.workers)):
+        of_floor = _Figures(one.fps, one.frame_cpu_ms())
+        figures.setdefault((one.name, one.workers), []).append(of_floor)
     return figures
 
 
-def floor_name(speed: str) -> str:
-    """What the networks alone are called in the table."""
-    return "floor" if speed == "full" else f"floor-{speed}"
+def _pruned(floors: Sequence[ModelTimes], speed: str) -> list[ModelTimes]:
+    """Those of the networks that our graph has at this speed."""
+    return [times for times in floors if times.speed == speed and not times.whole]
 
 
 def floor_table(measured: Sequence[Measured], floors: Sequence[ModelTimes]) -> str:
     """Markdown: what one inference of each network costs, and how many a frame takes.
 
-    There is a column of CPU milliseconds for each speed; then one for the floor, and one for each
-    contestant that counts the runs of its networks; at the bottom stand the CPU milliseconds per
-    frame that they sum up to at their own speed.
+    There is a column of CPU milliseconds for the models as they come and for the networks at each
+    speed; then one of how often a full frame needs them, and one for each contestant that counts
+    the runs of its networks; at the bottom stand the CPU milliseconds per frame that they sum up
+    to, for a contestant those of the networks at its own speed.
 
     Args:
         measured: all repetitions.
@@ -181,30 +182,30 @@ def floor_table(measured: Sequence[Measured], floors: Sequence[ModelTimes]) -> s
     """
     fewest = min(times.workers for times in floors)
     shown: dict[str, list[ModelTimes]] = {}
-    for times in sorted(floors, key=lambda times: times.speed != "full"):
+    for times in sorted(floors, key=lambda times: times.name):
         if times.workers == fewest:
-            shown.setdefault(times.speed, []).append(times)
-    columns: dict[str, tuple[str, Mapping[str, float]]] = {
-        floor_name(speed): (speed, FULL_FRAME) for speed in shown
-    }
+            shown.setdefault(times.name, []).append(times)
+    counting: dict[str, tuple[str, Mapping[str, float]]] = {}
     for (name, _), runs in grouped(measured).items():
         if runs[0].calls:
-            columns.setdefault(name, (runs[0].speed, runs[0].calls))
+            counting.setdefault(name, (runs[0].speed, runs[0].calls))
     rows = [
         [
             network,
             *(spread([one.cpu_ms[network] for one in times], 2) for times in shown.values()),
-            *(f"{calls.get(network, 0):.2f}" for _, calls in columns.values()),
+            str(FULL_FRAME.get(network, 0)),
+            *(f"{calls.get(network, 0):.2f}" for _, calls in counting.values()),
         ]
         for network in next(iter(shown.values()))[0].cpu_ms
     ]
-    sums = [
-        spread([one.frame_cpu_ms(calls) for one in shown.get(speed, [])])
-        for speed, calls in columns.values()
+    own = [
+        [one.frame_cpu_ms(calls) for one in _pruned(floors, speed) if one.workers == fewest]
+        for speed, calls in counting.values()
     ]
-    rows.append(["CPU ms/frame", *("" for _ in shown), *sums])
-    header = ["network", *(f"CPU ms, {speed}" for speed in shown)]
-    return "\n".join(markdown([*header, *(f"runs/frame: {name}" for name in columns)], rows))
+    full = [[one.frame_cpu_ms() for one in times] for times in shown.values()]
+    rows.append(["CPU ms/frame", *map(spread, full), "", *map(spread, own)])
+    header = ["network", *(f"CPU ms: {name}" for name in shown), "runs in a full frame"]
+    return "\n".join(markdown([*header, *(f"runs/frame: {name}" for name in counting)], rows))
 
 
 def stage_table(measured: Sequence[Measured], costs: Mapping[str, float]) -> str:

@@ -380,7 +380,7 @@ def hands_table(models: ModelStore, marked: Sequence[MarkedHand]) -> list[str]:
     same in one step.
     """
     rules: Mapping[str, Rules] = {"parity": PARITY, "ours": OURS}
-    engine = HolisticProvider(models).engine
+    engine = HolisticProvider(models).runs_on
     rows = []
     with borrowed(models, engine) as networks:
         for source in dict.fromkeys(hand.source for hand in marked):

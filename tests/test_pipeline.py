@@ -123,7 +123,7 @@ def test_a_raised_version_changes_the_key() -> None:
         ("trim", "motion", "normalize"),
         ("trim", "hands", "smooth"),
         ("roi_interval_s", 0.5, "roi"),
-        ("engine", "litert", "roi"),
+        ("engine", "openvino", "roi"),
         ("speed", "fast", "track"),
         ("tracking_provider", "mediapipe", "track"),
         ("face_detector", "full", None),  # of the other provider

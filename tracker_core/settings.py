@@ -125,9 +125,10 @@ class Settings(BaseSettings):
     tracking_provider: str = Field(
         "holistic", description="`holistic`: our own graph; `mediapipe`: HolisticLandmarker."
     )
-    engine: Literal["openvino", "litert", "onnx"] = Field(
-        "openvino", description="`holistic`: what runs the networks."
-    )
+    engine: Literal["auto", "litert", "openvino", "onnx"] = Field(
+        "auto", description="`holistic`: what runs the networks; `auto` is `litert` at full speed, "
+        "`openvino` at `fast`.",
+    )  # fmt: skip
     speed: Literal["full", "fast"] = Field(
         "full", description="`holistic`: `fast` computes body and face less often where they move "
         "slowly, and more coarsely.",

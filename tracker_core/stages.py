@@ -41,6 +41,7 @@ from tracker_core.settings import Settings
 from tracker_core.store.artifacts import StageRecord
 from tracker_core.tracking.holistic.loading import borrowed
 from tracker_core.tracking.holistic.people import PeopleDetector
+from tracker_core.tracking.inference import chosen_engine
 from tracker_core.tracking.models import HOLISTIC_NETWORKS, ModelStore
 from tracker_core.tracking.registry import provider
 from tracker_core.tracking.video import track_video
@@ -179,7 +180,11 @@ def run_normalize(work: StageWork) -> Facts:
 def roi_parameters(settings: Settings) -> dict[str, Any]:
     """`RoiParameters` and the detector's model."""
     parameters = RoiParameters(interval_s=settings.roi_interval_s, crop=settings.roi_crop)
-    return {**asdict(parameters), "model": HOLISTIC_NETWORKS.sha256, "engine": settings.engine}
+    return {
+        **asdict(parameters),
+        "model": HOLISTIC_NETWORKS.sha256,
+        "engine": chosen_engine(settings.engine, "full"),
+    }
 
 
 def run_roi(work: StageWork) -> Facts:

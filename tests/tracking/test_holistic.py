@@ -74,6 +74,20 @@ def test_what_a_crop_shows_is_where_project_says(angle: float, origin: tuple[int
     assert np.linalg.norm(region.project(found)[0] - (130, 90)) < 0.6
 
 
+@given(regions, st.booleans(), st.integers(0, 99))
+def test_a_crop_is_the_frame_turned_whole(region: Region, replicate: bool, seed: int) -> None:
+    """Only what the crop touches is looked at: nothing else of the frame would change it."""
+    noise = np.random.default_rng(seed).integers(0, 256, (120, 160, 3), np.uint8)
+    frame = np.asarray(cv2.GaussianBlur(noise, (9, 9), 2), np.uint8)
+    border = cv2.BORDER_REPLICATE if replicate else cv2.BORDER_CONSTANT
+    whole = cv2.warpAffine(
+        frame, region.matrix((64, 48)), (64, 48), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=border,
+    )  # fmt: skip
+    crop = region.crop(View(frame, 0, 0, 0.0), (64, 48), replicate=replicate)
+    assert np.abs(crop.astype(int) - whole).max() <= 1
+
+
 def test_depth_is_in_units_of_the_regions_width() -> None:
     points = np.array([[0.5, 0.5, 0.25]], np.float32)
     assert Region(10, 20, 40, 40, 1.0).project(points)[0].tolist() == [10, 20, 10]
@@ -336,28 +350,57 @@ def test_hands_are_found_again_within_two_frames(models: ModelStore, signer: Pat
             assert tracks.part_present(side)[7:9].any(), side
 
 
-def test_fast_fills_body_and_face_and_looks_at_every_hand(models: ModelStore, signer: Path) -> None:
-    frames = some_frames(signer, 13)
+def test_fast_fills_body_and_face_and_looks_at_every_hand(models: ModelStore, face: Path) -> None:
+    frames = some_frames(face, 13)
     engine = HolisticProvider(models, speed="fast")
     views = [View(f.image, 0, 0, f.timestamp_s) for f in frames]
     with engine.session() as session:
         seen = list(session.track(views))
         calls = dict(session.calls)
-    pose, face = HOLISTIC.part("pose").slice, HOLISTIC.part("face").slice
-    hands = slice(pose.stop, face.start)
+    body, mesh = HOLISTIC.part("pose").slice, HOLISTIC.part("face").slice
+    hands = slice(body.stop, mesh.start)
     assert len(seen) == 13
     filled = np.array([one.filled for one in seen])
     assert not filled[::2].any(), "every second frame is looked at"
-    assert filled[1::2, pose].any()
-    assert filled[1::2, face].any()
+    assert filled[1::2, body].any()
+    assert filled[1::2, mesh].any()
     assert not filled[:, hands].any()
     assert calls["pose"] == 13 - filled[:, 0].sum()
     full = track_whole(HolisticProvider(models), frames)
     fast = track_whole(engine, frames)
-    assert (fast.state[:, pose] == np.where(filled, State.FILLED, State.OBSERVED)[:, pose]).all()
+    assert (fast.state[:, body] == np.where(filled, State.FILLED, State.OBSERVED)[:, body]).all()
     shoulders = np.linalg.norm(full.positions[0, 11, :2] - full.positions[0, 12, :2])
     away = np.linalg.norm(full.positions[:, :25, :2] - fast.positions[:, :25, :2], axis=2)
     assert np.median(away) < 0.03 * shoulders
+
+
+def test_fast_mode_looks_for_lost_hands_less_often_and_finds_them_as_early(
+    models: ModelStore, signer: Path
+) -> None:
+    """Uncovered in a frame that fast mode looks at only after the next one."""
+    frames = some_frames(signer, 25)
+    hands = [HOLISTIC.part(side).slice for side in ("left_hand", "right_hand")]
+    plain = track_whole(HolisticProvider(models), frames)
+    for number, frame in enumerate(frames[:17]):
+        image = frame.image.copy()
+        for hand in hands:
+            points = plain.positions[number, hand, :2]
+            if np.isfinite(points).all():
+                low, high = points.min(0) - np.ptp(points, 0), points.max(0) + np.ptp(points, 0)
+                x0, y0, x1, y1 = np.concatenate([low.clip(0), high.clip(0)]).astype(int)
+                image[y0:y1, x0:x1] = 127
+        frames[number] = replace(frame, image=image)
+    views = [View(frame.image, 0, 0, frame.timestamp_s) for frame in frames]
+    present, searched = {}, {}
+    for speed in ("full", "fast"):
+        with HolisticProvider(models, engine="openvino", speed=speed).session() as session:
+            seen = np.array([one.positions[:, 0] for one in session.track(views)])
+            searched[speed] = session.calls["hand_recrop"]
+        present[speed] = np.array([np.isfinite(seen[:, hand]).all(axis=1) for hand in hands])
+    found = ~present["full"][:, :17].any(axis=1) & present["full"][:, 17:].all(axis=1)
+    assert found.any(), "a hand is hidden, and seen as soon as it is not"
+    assert present["fast"][found, 17:].all()
+    assert searched["fast"] < 0.8 * searched["full"]
 
 
 def test_what_is_kept_of_a_compiled_network_may_be_damaged(
@@ -366,7 +409,7 @@ def test_what_is_kept_of_a_compiled_network_may_be_damaged(
     store = ModelStore(tmp_path)
     shutil.copy(models.folder / "holistic_networks.task", tmp_path)
     frames = some_frames(face, 2)
-    first = track_whole(HolisticProvider(store), frames)
+    first = track_whole(HolisticProvider(store, "openvino"), frames)
     (blob,) = tmp_path.glob("*/compiled/face_landmarks_detector*.blob")
     blob.write_bytes(blob.read_bytes()[:1000])
     code = (
@@ -374,7 +417,7 @@ def test_what_is_kept_of_a_compiled_network_may_be_damaged(
         "from tests.tracking.clips import some_frames, track_whole\n"
         "from tracker_core.tracking.holistic.provider import HolisticProvider\n"
         "from tracker_core.tracking.models import ModelStore\n"
-        "tracks = track_whole(HolisticProvider(ModelStore(Path(sys.argv[1]))),"
+        "tracks = track_whole(HolisticProvider(ModelStore(Path(sys.argv[1])), 'openvino'),"
         " some_frames(Path(sys.argv[2]), 2))\n"
         "sys.stdout.buffer.write(tracks.positions.tobytes())\n"
     )

@@ -130,6 +130,22 @@ for what may be kept.
 The precision is ``f32``; ``bf16``, where the processor and the engine have it; or ``int8``, with
 OpenVINO, where all networks but those in `QUANTIZED` are ``f32``."""
 
+
+def chosen_engine(engine: str, speed: str) -> str:
+    """The key of `ENGINES` that ``auto`` stands for; another stands for itself.
+
+    At full precision LiteRT is nearly as fast as OpenVINO with half the memory; less precise, and
+    then faster, is only OpenVINO (see README, "What was measured").
+
+    Args:
+        engine: key of `ENGINES`, or ``auto``.
+        speed: ``full`` or ``fast``.
+    """
+    if engine != "auto":
+        return engine
+    return "openvino" if speed == "fast" else "litert"
+
+
 _PACKAGES = {"openvino": "openvino", "litert": "ai-edge-litert", "onnx": "onnxruntime"}
 
 

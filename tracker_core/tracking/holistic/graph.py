@@ -9,7 +9,7 @@ does as it does.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from tracker_core.tracking.holistic.networks import (
     Face,
     Hand,
     Pose,
+    mix,
     see_blendshapes,
     see_face,
     see_hand,
@@ -40,7 +41,7 @@ from tracker_core.tracking.holistic.region import (
 from tracker_core.tracking.inference import Network
 from tracker_core.tracking.provider import View
 
-GRAPH_VERSION = 1
+GRAPH_VERSION = 2
 """Counts up with every change of the graph that changes a landmark."""
 
 # Landmarks of the pose: wrist, little finger, index finger of each side.
@@ -58,6 +59,10 @@ _FACE_RIGHT_EYE, _FACE_LEFT_EYE = 33, 263
 # be interpolated: in widths of the shoulders, and of the face.
 _BODY_MOVES = 0.3
 _FACE_MOVES = 0.1
+
+# Looks in vain after which a lost hand will probably not be there in the next frame either: hands
+# at the threshold come and go from one frame to the next.
+_GONE = 5
 
 _ARM_VISIBLE = 0.1  # visibility of the pose's wrist below which no hand is looked for
 # Share of a region within the frame below which no hand has been found in it.
@@ -119,6 +124,27 @@ class Seen:
     filled: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, eq=False)
+class _Looked:
+    """A frame whose body and face are known; the fields are those of `Seen`."""
+
+    view: View
+    pose: Pose | None
+    face: Face | None
+    blendshapes: Array | None
+    filled: frozenset[str] = frozenset()
+
+    def with_hands(self, hands: Mapping[str, Hand]) -> Seen:
+        """All that was seen in it."""
+        assert self.pose is not None or not hands
+        placed = {
+            side: replace(hand, world=hand.world - hand.world[0] + self.pose.world[_ARMS[side][0]])
+            for side, hand in hands.items()
+            if self.pose is not None
+        }
+        return Seen(self.pose, placed, self.face, self.blendshapes, self.filled)
+
+
 class Graph:
     """The graph over the frames of one video. A new one for each video: it remembers frames."""
 
@@ -137,62 +163,89 @@ class Graph:
             views: of the frames, in order.
             skip: look at body and face in every second frame alone. Where they moved little from
                 one such frame to the next, the frame between them gets what lies between; where
-                they moved far, it is looked at after all. Hands are looked at in every frame.
+                they moved far, it is looked at after all. Hands are followed in every frame; one
+                that has been gone for a while is looked for in every second, and where it is found,
+                in the frame before.
         """
-        key: tuple[View, Pose | None, Face | None] | None = None
+        last: _Looked | None = None
         waiting: View | None = None
         for view in views:
-            if skip and key is not None and waiting is None:
+            if skip and last is not None and waiting is None:
                 waiting = view
                 continue
-            pose = self._body.see(view)
-            now = (view, pose, self._face.see(view, pose))
-            if key is not None and waiting is not None:
-                yield self._between(key, waiting, now)
+            looked = self._look(view)
+            if last is not None and waiting is not None:
+                yield from self._two(self._between(last, waiting, looked), looked)
                 waiting = None
-            yield self._rest(*now)
-            key = now
+            else:
+                yield looked.with_hands(self._find_hands(looked))
+            last = looked
         if waiting is not None:
-            pose = self._body.see(waiting)
-            yield self._rest(waiting, pose, self._face.see(waiting, pose))
+            looked = self._look(waiting)
+            yield looked.with_hands(self._find_hands(looked))
 
-    def _between(
-        self,
-        before: tuple[View, Pose | None, Face | None],
-        view: View,
-        after: tuple[View, Pose | None, Face | None],
-    ) -> Seen:
-        """What is in a frame between two whose bodies and faces are known."""
-        (start, pose0, face0), (end, pose1, face1) = before, after
-        share = (view.timestamp_s - start.timestamp_s) / (end.timestamp_s - start.timestamp_s)
+    def _look(self, view: View) -> _Looked:
+        """The body and the face in the next frame."""
+        pose = self._body.see(view)
+        face = self._face.see(view, pose)
+        return _Looked(view, pose, face, self._expression(face))
+
+    def _between(self, before: _Looked, view: View, after: _Looked) -> _Looked:
+        """The body and the face in a frame between two."""
+        start, end = before.view.timestamp_s, after.view.timestamp_s
+        share = (view.timestamp_s - start) / (end - start)
         filled = set()
-        if pose0 is not None and pose1 is not None and pose0.moved(pose1) < _BODY_MOVES:
-            pose: Pose | None = pose0.towards(pose1, share)
+        pose, face, shapes = None, None, None
+        if before.pose and after.pose and before.pose.moved(after.pose) < _BODY_MOVES:
+            pose = before.pose.towards(after.pose, share)
             filled.add("pose")
         else:
             pose = self._body.look(view)
-        if face0 is not None and face1 is not None and face0.moved(face1) < _FACE_MOVES:
-            face: Face | None = face0.towards(face1, share)
+        if before.face and after.face and before.face.moved(after.face) < _FACE_MOVES:
+            face = before.face.towards(after.face, share)
+            if before.blendshapes is not None and after.blendshapes is not None:
+                shapes = mix(before.blendshapes, after.blendshapes, share)
             filled.add("face")
-        else:
-            face = self._face.look(view) if pose is not None else None
-        return replace(self._rest(view, pose, face), filled=frozenset(filled))
+        elif pose is not None:
+            face = self._face.look(view)
+            shapes = self._expression(face)
+        return _Looked(view, pose, face, shapes, frozenset(filled))
 
-    def _rest(self, view: View, pose: Pose | None, face: Face | None) -> Seen:
-        """The hands of a frame whose body and face are known, and the face's expression."""
+    def _expression(self, face: Face | None) -> Array | None:
+        if face is None or not self._irises:
+            return None
+        return see_blendshapes(self._networks["blendshapes"], face)
+
+    def _find_hands(self, looked: _Looked) -> dict[str, Hand]:
+        """The hands in the next frame."""
         for tracker in self._hands.values():
-            tracker.see(view, pose)
-        if pose is not None and not self._rules.as_original:
-            self._tell_apart(view, pose)
-        hands = {}
+            tracker.see(looked.view, looked.pose)
+        if looked.pose is not None and not self._rules.as_original:
+            self._tell_apart(looked.view, looked.pose)
+        return self._held()
+
+    def _two(self, first: _Looked, second: _Looked) -> Iterator[Seen]:
+        """The next two frames; a hand that is gone is looked for in the second one first."""
+        followed = [tracker for tracker in self._hands.values() if not tracker.gone]
+        for tracker in followed:
+            tracker.see(first.view, first.pose)
+        if first.pose is not None and len(followed) == len(self._hands):
+            self._tell_apart(first.view, first.pose)
+        hands = self._held()
+        found = self._find_hands(second)
         for side, tracker in self._hands.items():
-            if tracker.hand is not None and pose is not None:
-                world = tracker.hand.world - tracker.hand.world[0] + pose.world[_ARMS[side][0]]
-                hands[side] = replace(tracker.hand, world=world)
-        shapes = None
-        if face is not None and self._irises:
-            shapes = see_blendshapes(self._networks["blendshapes"], face)
-        return Seen(pose, hands, face, shapes)
+            if tracker in followed or side not in found or first.pose is None:
+                continue
+            hand = tracker.glimpse(first.view, first.pose)
+            if hand is not None and not any(_one_place(hand, other) for other in hands.values()):
+                hands[side] = hand
+        yield first.with_hands(hands)
+        yield second.with_hands(found)
+
+    def _held(self) -> dict[str, Hand]:
+        """The hands in the last frame."""
+        trackers = self._hands.items()
+        return {side: tracker.hand for side, tracker in trackers if tracker.hand is not None}
 
     def _tell_apart(self, view: View, pose: Pose) -> None:
         """Where both arms have the same hand, only the nearer one keeps it."""
@@ -289,6 +342,7 @@ class HandTracker:
         self._wrist, self._little, self._index = wrist, little, index
         self.hand: Hand | None = None
         self._region: Region | None = None
+        self._missed = _GONE
 
     def see(self, view: View, pose: Pose | None) -> None:
         """Look at the next frame, whose body is known."""
@@ -297,11 +351,24 @@ class HandTracker:
             hand = (self._compared if self._rules.as_original else self._followed)(view, pose)
         wanted = self._rules.take if self.hand is None else self._rules.keep
         self.hand = hand if hand is not None and hand.score > wanted else None
+        self._missed = 0 if self.hand is not None else self._missed + 1
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has not been seen in the last looks, nor can be expected in the next."""
+        return self._missed >= _GONE
 
     def retake(self, view: View, pose: Pose) -> None:
         """Look at this frame again, as if there had been no hand before."""
         hand = self._anew(view, pose) if self._visible(pose) else None
         self.hand = hand if hand is not None and hand.score > self._rules.take else None
+
+    def glimpse(self, view: View, pose: Pose) -> Hand | None:
+        """The hand at the arm's end in some other frame; nothing is remembered of it."""
+        region = self._region
+        hand = self._anew(view, pose) if self._visible(pose) else None
+        self._region = region
+        return hand if hand is not None and hand.score > self._rules.take else None
 
     def away(self, pose: Pose) -> float:
         """Pixels between the hand's wrist and the arm's."""
@@ -311,9 +378,10 @@ class HandTracker:
     def _followed(self, view: View, pose: Pose) -> Hand | None:
         """Where it was; where that shows no hand for certain, at the arm's end as well."""
         hand = None
-        if self.hand is not None and self._hangs_on(pose):
-            region = held(self._region, hand_region(self.hand.points), self._rules.still)
-            hand = self._look(view, region)
+        if self.hand is not None:
+            now = hand_region(self.hand.points)
+            if self._hangs_on(pose, now.width / 2):
+                hand = self._look(view, held(self._region, now, self._rules.still))
         if (hand is None or hand.score <= self._rules.take) and self._visible(pose):
             again = self._anew(view, pose)
             if hand is None or (again is not None and again.score > hand.score):
@@ -346,13 +414,11 @@ class HandTracker:
     def _visible(self, pose: Pose) -> bool:
         return bool(pose.visibility[self._wrist] > _ARM_VISIBLE)
 
-    def _hangs_on(self, pose: Pose) -> bool:
-        """Whether the last hand is still this arm's: its wrist within a hand's length of the arm's.
+    def _hangs_on(self, pose: Pose, reach: float) -> bool:
+        """Whether the last hand is still this arm's: its wrist within reach of the arm's.
 
         An arm that cannot be seen contradicts nothing.
         """
-        assert self.hand is not None
-        reach = hand_region(self.hand.points).width / 2
         return not self._visible(pose) or self.away(pose) < reach
 
     def _at_arm(self, pose: Pose) -> Region:

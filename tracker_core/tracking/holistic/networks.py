@@ -79,11 +79,11 @@ class Pose:
         """The pose this share (0..1) of the way to the other."""
         return Pose(
             score=min(self.score, other.score),
-            points=_mix(self.points, other.points, share),
-            visibility=_mix(self.visibility, other.visibility, share),
-            world=_mix(self.world, other.world, share),
-            centre=_mix(self.centre, other.centre, share),
-            rim=_mix(self.rim, other.rim, share),
+            points=mix(self.points, other.points, share),
+            visibility=mix(self.visibility, other.visibility, share),
+            world=mix(self.world, other.world, share),
+            centre=mix(self.centre, other.centre, share),
+            rim=mix(self.rim, other.rim, share),
         )
 
 
@@ -122,11 +122,12 @@ class Face:
     def towards(self, other: Face, share: float) -> Face:
         """The face this share (0..1) of the way to the other."""
         score = min(self.score, other.score)
-        return Face(score, _mix(self.points, other.points, share))
+        return Face(score, mix(self.points, other.points, share))
 
 
-def _mix(a: Array, b: Array, share: float) -> Array:
-    return a + (b - a) * np.float32(share)
+def mix(start: Array, end: Array, share: float) -> Array:
+    """What lies this share (0..1) of the way from one array to another."""
+    return start + (end - start) * np.float32(share)
 
 
 def see_pose(network: Network, view: View, region: Region) -> Pose:

@@ -14,7 +14,12 @@ from typing import Any
 from tracker_core.landmarks.topology import HOLISTIC, Topology
 from tracker_core.tracking.holistic.graph import GRAPH_VERSION, OURS, PARITY, Graph, Seen
 from tracker_core.tracking.holistic.loading import FILES, NetworkSet, borrowed
-from tracker_core.tracking.inference import engine_version, fast_precision, quantized_file
+from tracker_core.tracking.inference import (
+    chosen_engine,
+    engine_version,
+    fast_precision,
+    quantized_file,
+)
 from tracker_core.tracking.models import HOLISTIC_NETWORKS, ModelStore, sha256_file
 from tracker_core.tracking.provider import FrameLandmarks, View
 
@@ -31,14 +36,14 @@ class HolisticProvider:
     network's own score that it sees one.
 
     Attributes:
-        engine: key of `ENGINES`.
+        engine: key of `ENGINES`, or ``auto``.
         speed: ``full``, or ``fast`` (see `Graph.track`).
         face_mesh: ``attention`` or ``plain``.
         parity: do as HolisticLandmarker does, to compare with it.
     """
 
     models: ModelStore
-    engine: str = "openvino"
+    engine: str = "auto"
     speed: str = "full"
     face_mesh: str = "attention"
     parity: bool = False
@@ -54,18 +59,23 @@ class HolisticProvider:
         """The graph's version, the engine and its version, and the options."""
         return {
             "graph": GRAPH_VERSION,
-            "engine": self.engine,
-            "engine_version": engine_version(self.engine),
+            "engine": self.runs_on,
+            "engine_version": engine_version(self.runs_on),
             "speed": self.speed,
             "precision": self._precision,
             "face_mesh": self.face_mesh,
             "parity": self.parity,
         }
 
+    @property
+    def runs_on(self) -> str:
+        """Key of `ENGINES`: the engine that runs the networks."""
+        return chosen_engine(self.engine, self.speed)
+
     @contextmanager
     def session(self) -> Iterator[HolisticSession]:
         """A fresh session. Raises ModelError when the networks are not there."""
-        with borrowed(self.models, self.engine, self._precision.split()[0]) as networks:
+        with borrowed(self.models, self.runs_on, self._precision.split()[0]) as networks:
             yield HolisticSession(networks, self)
 
     @cached_property
@@ -74,7 +84,7 @@ class HolisticProvider:
         if self.speed == "full":
             return "f32"
         hand = self.models.members(HOLISTIC_NETWORKS) / f"{FILES['hand'][0]}.tflite"
-        precision = fast_precision(self.engine, hand)
+        precision = fast_precision(self.runs_on, hand)
         return f"int8 {sha256_file(quantized_file(hand))}" if precision == "int8" else precision
 
 
