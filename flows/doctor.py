@@ -20,8 +20,9 @@ from tracker_core.store.catalog import Catalog
 from tracker_core.tracking.models import MODELS, ModelStore
 
 _PACKAGES = (
-    "prefect", "fastapi", "openvino", "mediapipe", "opencv-contrib-python", "av", "numpy", "scipy",
-    "polars", "pyarrow", "sqlmodel", "alembic", "psycopg", "fsspec", "s3fs", "pebble",
+    "prefect", "fastapi", "ai-edge-litert", "openvino", "mediapipe", "opencv-contrib-python", "av",
+    "numpy", "scipy", "polars", "pyarrow", "sqlmodel", "alembic", "psycopg", "fsspec", "s3fs",
+    "pebble",
 )  # fmt: skip
 # What MediaPipe's library is linked against, and the Debian package that holds it.
 _LIBRARIES = {"EGL": "libegl1", "GLESv2": "libgles2"}

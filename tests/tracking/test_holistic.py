@@ -218,14 +218,13 @@ def test_networks_that_are_missing_say_how_to_get_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_all_parts_of_a_signer(models: ModelStore, signer: Path, engine: str) -> None:
+def test_body_and_hands_of_a_signer(models: ModelStore, signer: Path, engine: str) -> None:
     tracks = track_whole(HolisticProvider(models, engine), some_frames(signer))
     pose = HOLISTIC.part("pose").slice
     assert (tracks.state[:, pose] == State.OBSERVED).all()
     assert np.isfinite(tracks.world[:, pose]).all()
     shoulders = tracks.positions[:, [11, 12], 0]
     assert (shoulders[:, 0] > shoulders[:, 1]).all(), "the subject's left is on the image's right"
-    assert tracks.part_present("face").all()
     assert tracks.part_present("left_hand").any() or tracks.part_present("right_hand").any()
     for side, wrist in (("left_hand", 15), ("right_hand", 16)):
         part = HOLISTIC.part(side).slice
@@ -244,8 +243,9 @@ def test_the_engines_agree(models: ModelStore, signer: Path) -> None:
     for other in others:
         assert (other.state == first.state).all()
         moved = np.linalg.norm(first.positions[..., :2] - other.positions[..., :2], axis=-1)
-        assert np.nanmedian(moved) < 0.05
-        assert np.nanmax(moved) < 3
+        side = max(first.image_size)
+        assert np.nanmedian(moved) < 1e-4 * side
+        assert np.nanmax(moved) < 5e-3 * side
 
 
 def test_confidence_is_graded(models: ModelStore, signer: Path) -> None:
@@ -259,8 +259,9 @@ def test_confidence_is_graded(models: ModelStore, signer: Path) -> None:
     assert (tracks.confidence[:, hands][~seen] == 0).all()
 
 
-def test_face_and_blendshapes(models: ModelStore, face: Path) -> None:
-    tracks = track_whole(HolisticProvider(models), some_frames(face))
+@pytest.mark.parametrize("engine", ENGINES)
+def test_face_and_blendshapes(models: ModelStore, face: Path, engine: str) -> None:
+    tracks = track_whole(HolisticProvider(models, engine), some_frames(face))
     part = HOLISTIC.part("face")
     assert (tracks.state[:, part.slice] == State.OBSERVED).all()
     assert ((tracks.blendshapes >= 0) & (tracks.blendshapes <= 1)).all()

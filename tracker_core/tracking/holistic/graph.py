@@ -135,13 +135,12 @@ class _Looked:
     filled: frozenset[str] = frozenset()
 
     def with_hands(self, hands: Mapping[str, Hand]) -> Seen:
-        """All that was seen in it."""
-        assert self.pose is not None or not hands
-        placed = {
-            side: replace(hand, world=hand.world - hand.world[0] + self.pose.world[_ARMS[side][0]])
-            for side, hand in hands.items()
-            if self.pose is not None
-        }
+        """All that was seen in it; the hands' world landmarks go to the pose's wrists."""
+        placed: dict[str, Hand] = {}
+        if self.pose is not None:
+            for side, hand in hands.items():
+                world = hand.world - hand.world[0] + self.pose.world[_ARMS[side][0]]
+                placed[side] = replace(hand, world=world)
         return Seen(self.pose, placed, self.face, self.blendshapes, self.filled)
 
 
