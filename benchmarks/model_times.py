@@ -115,23 +115,7 @@ def time_networks(
     return times
 
 
-def _work(
-    settings: Mapping[str, str], rounds: int, whole: bool
-) -> dict[str, list[tuple[float, float]]]:
-    given = load_settings(settings)
-    provider = HolisticProvider(ModelStore(given.models_dir), given.engine, given.speed)
-    session: Any
-    with provider.session() as session:
-        # Nobody else needs them one by one, so the session keeps them to itself.
-        loaded = _Whole(provider) if whole else session._networks
-        networks = {name: loaded[name] for name in FULL_FRAME}
-        others = {name: loaded[name] for name in _OTHERS}
-        if _together is not None:
-            _together.wait()
-        return time_networks(networks, rounds) | time_networks(others, rounds)
-
-
-class _Whole:
+class Whole:
     """The models with all their outputs, at full precision."""
 
     def __init__(self, provider: HolisticProvider) -> None:
@@ -144,6 +128,22 @@ class _Whole:
         model = self._folder / f"{FILES[name][0]}.tflite"
         outputs = len(Interpreter(str(model)).get_output_details())
         return self._engine(model, range(outputs), "f32", self._folder / "compiled")
+
+
+def _work(
+    settings: Mapping[str, str], rounds: int, whole: bool
+) -> dict[str, list[tuple[float, float]]]:
+    given = load_settings(settings)
+    provider = HolisticProvider(ModelStore(given.models_dir), given.engine, given.speed)
+    session: Any
+    with provider.session() as session:
+        # Nobody else needs them one by one, so the session keeps them to itself.
+        loaded = Whole(provider) if whole else session._networks
+        networks = {name: loaded[name] for name in FULL_FRAME}
+        others = {name: loaded[name] for name in _OTHERS}
+        if _together is not None:
+            _together.wait()
+        return time_networks(networks, rounds) | time_networks(others, rounds)
 
 
 # What the workers wait for: that all have loaded.

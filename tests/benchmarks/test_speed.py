@@ -16,7 +16,7 @@ import pytest
 from benchmarks import clips, memory, speed, speed_tables, startup
 from benchmarks.contestants import contestants, process_role
 from benchmarks.loops import views
-from benchmarks.model_times import FULL_FRAME, ModelTimes, model_times, time_networks
+from benchmarks.model_times import FULL_FRAME, ModelTimes, Whole, model_times, time_networks
 from benchmarks.peers import environment
 from benchmarks.provider_loop import assignment, track_clip
 from benchmarks.speed_tables import Measured
@@ -27,6 +27,7 @@ from tracker_core.errors import CannotRun, SettingsError
 from tracker_core.media.decode import read_frames
 from tracker_core.pipeline import STAGES
 from tracker_core.settings import load_settings
+from tracker_core.tracking.holistic.provider import HolisticProvider
 from tracker_core.tracking.inference import Array, Network
 from tracker_core.tracking.models import HOLISTIC_NETWORKS, ModelStore, sha256_file
 
@@ -363,9 +364,17 @@ def test_the_networks_of_the_provider_are_measured() -> None:
     assert times.cpu_ms["pose"] > times.cpu_ms["blendshapes"] > 0
     assert times.frame_cpu_ms() > times.cpu_ms["pose"]
     assert (times.speed, times.workers) == ("full", 2)
-    whole = model_times({"engine": "litert"}, workers=1, rounds=9, whole=True)
+    whole = model_times({"engine": "litert"}, workers=1, rounds=1, whole=True)
     assert set(whole.cpu_ms) == set(times.cpu_ms)
-    assert whole.cpu_ms["pose"] > 1.05 * times.cpu_ms["pose"], "its mask costs"
+    assert whole.whole
+
+
+@pytest.mark.parametrize("engine", ["litert", "openvino"])
+def test_the_floor_computes_what_no_landmark_needs_as_well(models: ModelStore, engine: str) -> None:
+    pose = Whole(HolisticProvider(models, engine))["pose"]
+    outputs = pose(np.zeros(pose.input_shape, np.float32))
+    assert len(outputs) == 5
+    assert (1, 256, 256, 1) in {output.shape for output in outputs}, "the mask of the body"
 
 
 def test_start_ups_are_summed_and_judged() -> None:
