@@ -23,14 +23,14 @@ import numpy.typing as npt
 from benchmarks.clips import find_clips
 from benchmarks.loops import views
 from benchmarks.provider_loop import provider_of
+from benchmarks.seen import PARTS, hand_size
 from benchmarks.speed_tables import markdown
 from tracker_core.landmarks.topology import HOLISTIC
+from tracker_core.tracking.holistic.networks import body_size
 from tracker_core.tracking.provider import FrameLandmarks
 
 Floats = npt.NDArray[np.float64]
 
-PARTS = ("pose", "left_hand", "right_hand", "face")
-_LEFT_SHOULDER, _RIGHT_SHOULDER, _LEFT_HIP, _RIGHT_HIP = 11, 12, 23, 24
 _ABOVE_THE_LEGS = 25
 _VISIBLE = 0.5
 
@@ -96,13 +96,9 @@ def _moved(full: FrameLandmarks, fast: FrameLandmarks, name: str) -> Floats:
     part = HOLISTIC.part(name).slice
     points, others = full.positions[part, :2], fast.positions[part, :2]
     counted = np.ones(len(points), bool)
-    extent = np.ptp(points, axis=0)
-    size = extent[0] if name == "face" else extent.max()
+    size = np.ptp(points[:, 0]) if name == "face" else hand_size(points)
     if name == "pose":
-        shoulders = points[_LEFT_SHOULDER] - points[_RIGHT_SHOULDER]
-        middle = (points[_LEFT_SHOULDER] + points[_RIGHT_SHOULDER]) / 2
-        trunk = middle - (points[_LEFT_HIP] + points[_RIGHT_HIP]) / 2
-        size = max(np.linalg.norm(shoulders), np.linalg.norm(trunk))
+        size = body_size(points)
         counted = full.confidence[part] > _VISIBLE
         counted[_ABOVE_THE_LEGS:] = False
     away = np.linalg.norm(points - others, axis=1)[counted]

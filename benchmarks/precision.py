@@ -24,11 +24,12 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.clips import find_clips
+from benchmarks.seen import hand_size
 from tracker_core.errors import ModelError
 from tracker_core.settings import load_settings
 from tracker_core.tracking.holistic.detection import unit_input
 from tracker_core.tracking.holistic.loading import FILES
-from tracker_core.tracking.holistic.networks import see_face, see_hand, see_pose
+from tracker_core.tracking.holistic.networks import body_size, see_face, see_hand, see_pose
 from tracker_core.tracking.holistic.region import Region
 from tracker_core.tracking.inference import QUANTIZED, Network, OpenVinoNetwork
 from tracker_core.tracking.models import HOLISTIC_NETWORKS, ModelStore
@@ -38,7 +39,6 @@ from tracker_core.tracking.quantization import Crop, collect
 Floats = npt.NDArray[np.float32]
 
 _PARTS = ("pose", "hand", "face")
-_SHOULDERS_AND_HIPS = (11, 12, 23, 24)
 _ABOVE_THE_LEGS = 25
 
 
@@ -67,7 +67,7 @@ def read(part: str, network: Network, crop: Crop) -> Read:
     view, region = View(crop, 0, 0, 0.0), Region(side / 2, side / 2, side, side)
     if part == "hand":
         hand = see_hand(network, view, region)
-        size = float(np.ptp(hand.points[:, :2], axis=0).max())
+        size = hand_size(hand.points)
         return Read(hand.points[:, :2], np.ones(21, bool), size, hand.score, hand.world)
     if part == "face":
         face = see_face(network, view, region)
@@ -77,11 +77,8 @@ def read(part: str, network: Network, crop: Crop) -> Read:
         return Read(face.points[:, :2], np.ones(count, bool), width, face.score, nothing)
     pose = see_pose(network, view, region)
     points = pose.points[:_ABOVE_THE_LEGS, :2]
-    left, right, left_hip, right_hip = points[list(_SHOULDERS_AND_HIPS)]
-    shoulders = np.linalg.norm(left - right)
-    trunk = np.linalg.norm(left + right - left_hip - right_hip) / 2
     visible = pose.visibility[:_ABOVE_THE_LEGS] > 0.5
-    size = float(max(shoulders, trunk))
+    size = body_size(points)
     return Read(points, visible, size, pose.score, pose.world[:_ABOVE_THE_LEGS])
 
 

@@ -37,8 +37,7 @@ def reference_unpadded(models: ModelStore, views: Iterable[View]) -> Iterator[Fr
     """HolisticLandmarker on frames as they are."""
     with MediaPipeProvider(models).session() as session:
         for view in views:
-            # MediaPipe reads a part of a picture as if its rows lay one after the other.
-            seen = session.look(np.ascontiguousarray(view.image), view.timestamp_s)
+            seen = session.look(view.image, view.timestamp_s)
             seen.positions[:, :2] += np.array([view.x, view.y], np.float32)
             yield seen
 

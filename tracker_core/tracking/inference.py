@@ -134,8 +134,8 @@ OpenVINO, where all networks but those in `QUANTIZED` are ``f32``."""
 def chosen_engine(engine: str, speed: str) -> str:
     """The key of `ENGINES` that ``auto`` stands for; another stands for itself.
 
-    At full precision LiteRT is nearly as fast as OpenVINO with half the memory; less precise, and
-    then faster, is only OpenVINO (see README, "What was measured").
+    At full precision LiteRT is nearly as fast as OpenVINO with a third less memory; less precise,
+    and then faster, is only OpenVINO (see README, "What was measured").
 
     Args:
         engine: key of `ENGINES`, or ``auto``.

@@ -120,6 +120,7 @@ class HolisticSession:
 
         # The graph wants whole milliseconds that strictly increase, at any frame rate.
         self._last_ms = max(self._last_ms + 1, round(timestamp_s * 1000))
+        # MediaPipe reads a part of a picture as if its rows lay one after the other.
         result = self._landmarker.detect_for_video(
             mediapipe.Image(
                 image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image)

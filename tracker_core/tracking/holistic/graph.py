@@ -177,11 +177,11 @@ class Graph:
                 yield from self._two(self._between(last, waiting, looked), looked)
                 waiting = None
             else:
-                yield looked.with_hands(self._find_hands(looked))
+                yield looked.with_hands(self._find_hands(looked, self._hands.values()))
             last = looked
         if waiting is not None:
             looked = self._look(waiting)
-            yield looked.with_hands(self._find_hands(looked))
+            yield looked.with_hands(self._find_hands(looked, self._hands.values()))
 
     def _look(self, view: View) -> _Looked:
         """The body and the face in the next frame."""
@@ -215,23 +215,19 @@ class Graph:
             return None
         return see_blendshapes(self._networks["blendshapes"], face)
 
-    def _find_hands(self, looked: _Looked) -> dict[str, Hand]:
-        """The hands in the next frame."""
-        for tracker in self._hands.values():
+    def _find_hands(self, looked: _Looked, trackers: Iterable[HandTracker]) -> dict[str, Hand]:
+        """The hands in the next frame; only these trackers look for theirs."""
+        for tracker in trackers:
             tracker.see(looked.view, looked.pose)
         if looked.pose is not None and not self._rules.as_original:
             self._tell_apart(looked.view, looked.pose)
-        return self._held()
+        return {side: one.hand for side, one in self._hands.items() if one.hand is not None}
 
     def _two(self, first: _Looked, second: _Looked) -> Iterator[Seen]:
         """The next two frames; a hand that is gone is looked for in the second one first."""
         followed = [tracker for tracker in self._hands.values() if not tracker.gone]
-        for tracker in followed:
-            tracker.see(first.view, first.pose)
-        if first.pose is not None and len(followed) == len(self._hands):
-            self._tell_apart(first.view, first.pose)
-        hands = self._held()
-        found = self._find_hands(second)
+        hands = self._find_hands(first, followed)
+        found = self._find_hands(second, self._hands.values())
         for side, tracker in self._hands.items():
             if tracker in followed or side not in found or first.pose is None:
                 continue
@@ -240,11 +236,6 @@ class Graph:
                 hands[side] = hand
         yield first.with_hands(hands)
         yield second.with_hands(found)
-
-    def _held(self) -> dict[str, Hand]:
-        """The hands in the last frame."""
-        trackers = self._hands.items()
-        return {side: tracker.hand for side, tracker in trackers if tracker.hand is not None}
 
     def _tell_apart(self, view: View, pose: Pose) -> None:
         """Where both arms have the same hand, only the nearer one keeps it."""
@@ -364,10 +355,10 @@ class HandTracker:
 
     def glimpse(self, view: View, pose: Pose) -> Hand | None:
         """The hand at the arm's end in some other frame; nothing is remembered of it."""
-        region = self._region
-        hand = self._anew(view, pose) if self._visible(pose) else None
-        self._region = region
-        return hand if hand is not None and hand.score > self._rules.take else None
+        hand, region = self.hand, self._region
+        self.retake(view, pose)
+        seen, self.hand, self._region = self.hand, hand, region
+        return seen
 
     def away(self, pose: Pose) -> float:
         """Pixels between the hand's wrist and the arm's."""

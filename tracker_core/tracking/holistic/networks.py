@@ -64,16 +64,11 @@ class Pose:
     def moved(self, other: Pose) -> float:
         """How far the farthest of the visible points of head, trunk and arms has moved.
 
-        In widths of the shoulders, or heights of the trunk where that is longer.
+        In units of `body_size`.
         """
         seen = np.minimum(self.visibility, other.visibility)[:_LEGS] > _VISIBLE
         ways = np.linalg.norm(self.points[:_LEGS, :2] - other.points[:_LEGS, :2], axis=1)
-        shoulders, hips = self.points[[11, 12], :2], self.points[[23, 24], :2]
-        size = max(
-            np.linalg.norm(shoulders[0] - shoulders[1]),
-            np.linalg.norm(shoulders.mean(0) - hips.mean(0)),
-        )
-        return float(ways[seen].max(initial=0) / max(size, 1e-6))
+        return float(ways[seen].max(initial=0) / max(body_size(self.points), 1e-6))
 
     def towards(self, other: Pose, share: float) -> Pose:
         """The pose this share (0..1) of the way to the other."""
@@ -123,6 +118,17 @@ class Face:
         """The face this share (0..1) of the way to the other."""
         score = min(self.score, other.score)
         return Face(score, mix(self.points, other.points, share))
+
+
+def body_size(points: npt.NDArray[np.floating]) -> float:
+    """The width of the shoulders, or the height of the trunk where that is longer, in pixels.
+
+    Args:
+        points: the pose's, [25 or more, 2 or 3].
+    """
+    shoulders, hips = points[[11, 12], :2], points[[23, 24], :2]
+    width = np.linalg.norm(shoulders[0] - shoulders[1])
+    return float(max(width, np.linalg.norm(shoulders.mean(0) - hips.mean(0))))
 
 
 def mix(start: Array, end: Array, share: float) -> Array:
